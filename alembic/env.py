@@ -1,0 +1,79 @@
+"""Alembic's environment: time-outs, one migrator at a time, one transaction a migration."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, create_engine, pool, text
+
+from mailhub.models import metadata
+
+#: Waits for a lock and runs a statement no longer than this; a migration that needs more says so itself.
+LOCK_TIMEOUT = "4s"
+STATEMENT_TIMEOUT = "5s"
+#: `pg_advisory_lock` key: two deployments never migrate at once.
+MIGRATION_LOCK = 7_301_600_001
+
+
+def include_object(item: Any, name: str | None, kind: str, reflected: bool, _compare_to: Any) -> bool:
+    """Leave out what the models don't own: partitions, and whatever lives in other schemas (pgmq)."""
+    if kind == "table" and reflected and name is not None:
+        return name in metadata.tables
+    return not (kind == "index" and reflected and item.table.name not in metadata.tables)
+
+
+def database_url() -> str:
+    """The URL from `alembic -x url=…`, from the caller's attributes, or from the settings of the ini."""
+    given = context.get_x_argument(as_dictionary=True).get("url") or context.config.attributes.get("url")
+    if given:
+        return str(given)
+    from mailhub.settings import settings_from_ini
+
+    return settings_from_ini(context.config.config_file_name or "development.ini", os.environ).database_url
+
+
+def configure(**options: Any) -> None:
+    context.configure(
+        target_metadata=metadata,
+        include_object=include_object,
+        compare_type=True,
+        transaction_per_migration=True,
+        **options,
+    )
+
+
+def migrate(connection: Connection) -> None:
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    try:
+        connection.execute(text("SELECT set_config('lock_timeout', :value, false)"), {"value": LOCK_TIMEOUT})
+        connection.execute(text("SELECT set_config('statement_timeout', :value, false)"), {"value": STATEMENT_TIMEOUT})
+        connection.commit()
+        configure(connection=connection)
+        with context.begin_transaction():
+            context.run_migrations()
+    finally:
+        connection.rollback()
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
+        connection.execute(text("RESET lock_timeout"))
+        connection.execute(text("RESET statement_timeout"))
+        connection.commit()
+
+
+def run() -> None:
+    if context.is_offline_mode():
+        configure(url=database_url(), literal_binds=True, dialect_opts={"paramstyle": "named"})
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    connection = context.config.attributes.get("connection")
+    if connection is not None:
+        migrate(connection)
+        return
+    engine = create_engine(database_url(), poolclass=pool.NullPool)
+    with engine.connect() as fresh:
+        migrate(fresh)
+
+
+run()

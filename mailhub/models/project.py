@@ -1,0 +1,47 @@
+"""The tenant: a project, its sender addresses."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKeyConstraint, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from mailhub.models.base import Base, Now, ProjectId, RowId
+
+
+class Project(Base):
+    """A tenant. Days of its statistics are cut in `time_zone`; public pages speak `language` unless a list says else."""
+
+    __tablename__ = "project"
+
+    id: Mapped[RowId]
+    slug: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    domain: Mapped[str]
+    time_zone: Mapped[str] = mapped_column(server_default="UTC")
+    language: Mapped[str] = mapped_column(server_default="en")
+    postal_address: Mapped[str] = mapped_column(server_default="")
+    relay: Mapped[str] = mapped_column(server_default="default")
+    #: The owner's service message: who gets a notice of each new subscriber (empty: nobody).
+    notify_email: Mapped[str] = mapped_column(server_default="")
+    archived_at: Mapped[datetime | None]
+    created_at: Mapped[Now]
+
+
+class Sender(Base):
+    """An address that a project may write from."""
+
+    __tablename__ = "sender"
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        UniqueConstraint("project_id", "email"),
+    )
+
+    project_id: Mapped[ProjectId]
+    id: Mapped[RowId]
+    email: Mapped[str]
+    name: Mapped[str] = mapped_column(server_default="")
+    reply_to: Mapped[str] = mapped_column(server_default="")
+    is_default: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[Now]
