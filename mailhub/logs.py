@@ -3,8 +3,8 @@
     log = logs.get(__name__)
     log.info("campaign.started", campaign_id=7)
 
-Fields are ids, numbers and short texts. Whatever looks like an e-mail address is shown as `a***#1f3c9a2b@example.org`, where
-the middle is a keyed hash: the same person is the same text within a deployment, and nobody else can tell who it is.
+Fields are ids, numbers and short texts. Whatever looks like an e-mail address is shown as `a***#1f3c9a2b@example.org`,
+where the middle is a keyed hash: the same person is the same text within a deployment; nobody else can tell who it is.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from typing import Any, TextIO
 
 __all__ = ["Log", "configure", "context", "get", "hidden"]
 
-_SECRET_FIELD = re.compile(r"passw|secret|token|authorization|cookie|api_?key|private|credential|signature", re.IGNORECASE)
-# The parts are bounded, and a match can't start inside a run of the same characters, so that a long text takes linear time.
+_SECRET_FIELD = re.compile(
+    r"passw|secret|token|authorization|cookie|api_?key|private|credential|signature", re.IGNORECASE
+)
+# The parts are bounded, and a match can't start inside a run of such characters: a long text takes linear time.
 _ADDRESS = re.compile(r"(?<![^\s<>\"'(),;:\[\]=])[^\s<>\"'(),;:@\[\]=]{1,128}@[^\s<>\"'(),;:@\[\]=]{1,253}")
 _URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,64}:)[^\s/@]{1,256}(@)")
 _BEARER = re.compile(r"\b(Bearer\s+|mh_)[A-Za-z0-9_.~+/=-]{8,}")
@@ -78,7 +80,7 @@ def context(**fields: Any) -> Iterator[None]:
 
 
 def configure(*, format: str = "text", level: str = "info", secret_key: str = "", stream: TextIO | None = None) -> None:
-    """Sends all log lines of this process to `stream` (stderr), in the given format. Replaces what was configured before."""
+    """Sends all log lines of this process to `stream` (stderr), and replaces what was configured before."""
     global _key
     if secret_key:
         _key = hmac.digest(secret_key.encode(), b"log lines", "sha256")

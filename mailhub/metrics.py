@@ -4,8 +4,8 @@
     SENT.add(1, result="sent")
     with metrics.timed(RENDER_SECONDS): ...
 
-Labels are from small closed sets (a route's name, a queue, a result), never ids or addresses. Thread-safe; each process counts
-for itself, and the scraper adds them up.
+Labels are from small closed sets (a route's name, a queue, a result), never ids or addresses.
+Thread-safe; each process counts for itself, and the scraper adds them up.
 """
 
 from __future__ import annotations

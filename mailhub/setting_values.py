@@ -81,7 +81,7 @@ def boolean(value: str) -> bool:
 def folder(value: str) -> Path:
     if not value:
         raise ValueError("must be a folder")
-    return Path(os.path.abspath(os.path.expanduser(value)))
+    return Path(os.path.abspath(Path(value).expanduser()))
 
 
 def words(value: str) -> tuple[str, ...]:
@@ -131,7 +131,9 @@ def broker_url(value: str) -> str:
 
 
 def host_name(value: str) -> str:
-    if not re.fullmatch(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+", value):
+    if not re.fullmatch(
+        r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+", value
+    ):
         raise ValueError("must be a host name in lower case, like bounces.example.org")
     return value
 

@@ -5,6 +5,7 @@ A new setting is one line in `Settings`. `docs/settings.md` is made from it: `py
 
 from __future__ import annotations
 
+import configparser
 import dataclasses
 import os
 import re
@@ -14,10 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import plaster
+
 from mailhub import setting_values as kind
 from mailhub.setting_values import Relay
 
-__all__ = ["Relay", "Settings", "SettingsError", "environment_name", "read_settings", "settings_page", "shown"]
+__all__ = [
+    "Relay",
+    "Settings",
+    "SettingsError",
+    "environment_name",
+    "read_ini",
+    "read_settings",
+    "settings_page",
+    "shown",
+]
 
 _OURS = ("mailhub.", "sqlalchemy.", "celery.")
 _RELAY = re.compile(r"mailhub\.relay\.([a-z0-9_-]+)\.(url|max_connections|messages_per_second|messages_per_connection)")
@@ -44,92 +56,213 @@ class Settings:
     """Every setting of this process, parsed and checked. Made by `read_settings`."""
 
     # Where and what
-    environment: str = _row("mailhub.environment", kind.one_of("development", "production", "test"), "development",
-                            "`production` refuses what is only good enough at home; `development` adds the mailbox and `/_ui`.")
+    environment: str = _row(
+        "mailhub.environment",
+        kind.one_of("development", "production", "test"),
+        "development",
+        "`production` refuses what is only good enough at home; `development` adds the mailbox and `/_ui`.",
+    )
     home: Path = _row("mailhub.home", kind.folder, "var", "Folder of the embedded state, imports, exports and uploads.")
-    port: int = _row("mailhub.port", kind.integer(1, 65535), "6543", "The site, when `mailhub up` starts it (loopback).")
-    reports_port: int = _row("mailhub.reports_port", kind.integer(1, 65535), "6544",
-                             "The reports process, when `mailhub up` starts it (loopback).")
-    mailbox_port: int = _row("mailhub.mailbox_port", kind.integer(1, 65535), "2525",
-                             "SMTP port of the development mailbox (loopback). Not used when the default relay is another server.")
-    metrics_port: int = _row("mailhub.metrics_port", kind.integer(0, 65535), "0",
-                             "Loopback port on which this process answers `GET /metrics`; 0: none. Each process needs its own, "
-                             "so give it by the environment.")
+    port: int = _row(
+        "mailhub.port", kind.integer(1, 65535), "6543", "The site, when `mailhub up` starts it (loopback)."
+    )
+    reports_port: int = _row(
+        "mailhub.reports_port",
+        kind.integer(1, 65535),
+        "6544",
+        "The reports process, when `mailhub up` starts it (loopback).",
+    )
+    mailbox_port: int = _row(
+        "mailhub.mailbox_port",
+        kind.integer(1, 65535),
+        "2525",
+        "SMTP port of the development mailbox (loopback). Not used when the default relay is another server.",
+    )
+    metrics_port: int = _row(
+        "mailhub.metrics_port",
+        kind.integer(0, 65535),
+        "0",
+        "Loopback port on which this process answers `GET /metrics`; 0: none. Each process needs its own, "
+        "so give it by the environment.",
+    )
     # Addresses in links
-    public_url: str = _row("mailhub.public_url", kind.web_url, "",
-                           "The site. Links are built from this, never from the Host header. Outside production these four "
-                           "are by default what `mailhub up` listens on, like `http://127.0.0.1:6543`.")
-    tracking_url: str = _row("mailhub.tracking_url", kind.web_url, "",
-                             "Serves `/t/*` and `/u/*`. Production refuses one that is not https (RFC 8058).")
-    usercontent_url: str = _row("mailhub.usercontent_url", kind.web_url, "",
-                                "Serves what users wrote: web versions `/v/*`, archive, media.")
+    public_url: str = _row(
+        "mailhub.public_url",
+        kind.web_url,
+        "",
+        "The site. Links are built from this, never from the Host header. Outside production these four "
+        "are by default what `mailhub up` listens on, like `http://127.0.0.1:6543`.",
+    )
+    tracking_url: str = _row(
+        "mailhub.tracking_url",
+        kind.web_url,
+        "",
+        "Serves `/t/*` and `/u/*`. Production refuses one that is not https (RFC 8058).",
+    )
+    usercontent_url: str = _row(
+        "mailhub.usercontent_url", kind.web_url, "", "Serves what users wrote: web versions `/v/*`, archive, media."
+    )
     reports_url: str = _row("mailhub.reports_url", kind.web_url, "", "The reports process.")
     # Database and broker
-    database_url: str = _row("sqlalchemy.url", kind.database_url, "embedded",
-                             "`embedded`, or the URL of a PostgreSQL 15 or newer: `postgresql://user:password@host/database`.",
-                             secret=True)
-    reports_database_url: str = _row("sqlalchemy.reports.url", kind.database_url, "embedded",
-                                     "For the reports' queries: a replica, or a role that can only read. "
-                                     "`embedded`: the same as `sqlalchemy.url`.", secret=True)
-    database_pool_size: int = _row("sqlalchemy.pool_size", kind.integer(1, 200), "10", "Connections a process keeps at most.")
-    reports_statement_timeout_seconds: int = _row("mailhub.reports.statement_timeout_seconds", kind.integer(1, 3600), "30",
-                                                  "A report's query is cancelled after this time.")
-    broker_url: str = _row("celery.broker_url", kind.broker_url, "embedded",
-                           "`embedded` (queues in the same PostgreSQL), or `amqp://user:password@host/vhost`.", secret=True)
-    broker_quorum_queues: bool = _row("mailhub.broker.quorum_queues", kind.boolean, "false",
-                                      "RabbitMQ only: quorum queues instead of classic durable ones.")
+    database_url: str = _row(
+        "sqlalchemy.url",
+        kind.database_url,
+        "embedded",
+        "`embedded`, or the URL of a PostgreSQL 15 or newer: `postgresql://user:password@host/database`.",
+        secret=True,
+    )
+    reports_database_url: str = _row(
+        "sqlalchemy.reports.url",
+        kind.database_url,
+        "embedded",
+        "For the reports' queries: a replica, or a role that can only read. `embedded`: the same as `sqlalchemy.url`.",
+        secret=True,
+    )
+    database_pool_size: int = _row(
+        "sqlalchemy.pool_size", kind.integer(1, 200), "10", "Connections a process keeps at most."
+    )
+    reports_statement_timeout_seconds: int = _row(
+        "mailhub.reports.statement_timeout_seconds",
+        kind.integer(1, 3600),
+        "30",
+        "A report's query is cancelled after this time.",
+    )
+    broker_url: str = _row(
+        "celery.broker_url",
+        kind.broker_url,
+        "embedded",
+        "`embedded` (queues in the same PostgreSQL), or `amqp://user:password@host/vhost`.",
+        secret=True,
+    )
+    broker_quorum_queues: bool = _row(
+        "mailhub.broker.quorum_queues",
+        kind.boolean,
+        "false",
+        "RabbitMQ only: quorum queues instead of classic durable ones.",
+    )
     # Secrets
-    secret_key: str = _row("mailhub.secret_key", kind.text, "",
-                           "Signs links and cookies, encrypts stored keys; at least 32 characters. Outside production an empty "
-                           "one is made at the first start and kept in `secret_key` in `mailhub.home`.", secret=True)
-    secret_keys_old: tuple[str, ...] = _row("mailhub.secret_keys_old", kind.words, "",
-                                            "Earlier values of `mailhub.secret_key`, separated by spaces: still accepted, "
-                                            "no longer used to sign.", secret=True)
+    secret_key: str = _row(
+        "mailhub.secret_key",
+        kind.text,
+        "",
+        "Signs links and cookies, encrypts stored keys; at least 32 characters. Outside production an empty "
+        "one is made at the first start and kept in `secret_key` in `mailhub.home`.",
+        secret=True,
+    )
+    secret_keys_old: tuple[str, ...] = _row(
+        "mailhub.secret_keys_old",
+        kind.words,
+        "",
+        "Earlier values of `mailhub.secret_key`, separated by spaces: still accepted, no longer used to sign.",
+        secret=True,
+    )
     # Delivery
-    return_path_domain: str = _row("mailhub.return_path_domain", kind.host_name, "bounces.mailhub.test",
-                                   "Domain of the envelope sender; bounces come back to it.")
-    delivery_chunk_size: int = _row("mailhub.delivery.chunk_size", kind.integer(1, 10000), "500",
-                                    "Recipients in one chunk of a campaign.")
-    delivery_lease_seconds: int = _row("mailhub.delivery.lease_seconds", kind.integer(5, 600), "20",
-                                       "How long a worker may be silent before its work is given to another.")
-    delivery_retry_schedule: tuple[int, ...] = _row("mailhub.delivery.retry_schedule", kind.durations,
-                                                    "1m 5m 15m 1h 4h 8h 12h 24h",
-                                                    "Pauses between attempts after a temporary refusal; after the last one the "
-                                                    "letter has failed.")
-    delivery_position_durable: bool = _row("mailhub.delivery.position_durable", kind.boolean, "true",
-                                           "Wait for the disk before each letter. `false` is faster; a crash of the database "
-                                           "server together with a worker can then repeat the letters of about 0.6 s.")
-    delivery_pump_seconds: int = _row("mailhub.delivery.pump_seconds", kind.integer(10, 3600), "600",
-                                      "A sending task ends after this time and another goes on.")
-    delivery_sweep_seconds: int = _row("mailhub.delivery.sweep_seconds", kind.integer(1, 60), "3",
-                                       "How often a worker looks for work whose wake-up was lost.")
-    workers_transactional: int = _row("mailhub.workers.transactional", kind.integer(1, 64), "2",
-                                      "Processes of the `transactional` worker that `mailhub up` starts.")
-    workers_bulk: int = _row("mailhub.workers.bulk", kind.integer(1, 64), "2",
-                             "Processes of the `bulk` worker that `mailhub up` starts.")
-    workers_celery: int = _row("mailhub.workers.celery", kind.integer(1, 64), "1",
-                               "Processes of the `celery` worker that `mailhub up` starts.")
+    return_path_domain: str = _row(
+        "mailhub.return_path_domain",
+        kind.host_name,
+        "bounces.mailhub.test",
+        "Domain of the envelope sender; bounces come back to it.",
+    )
+    delivery_chunk_size: int = _row(
+        "mailhub.delivery.chunk_size", kind.integer(1, 10000), "500", "Recipients in one chunk of a campaign."
+    )
+    delivery_lease_seconds: int = _row(
+        "mailhub.delivery.lease_seconds",
+        kind.integer(5, 600),
+        "20",
+        "How long a worker may be silent before its work is given to another.",
+    )
+    delivery_retry_schedule: tuple[int, ...] = _row(
+        "mailhub.delivery.retry_schedule",
+        kind.durations,
+        "1m 5m 15m 1h 4h 8h 12h 24h",
+        "Pauses between attempts after a temporary refusal; after the last one the letter has failed.",
+    )
+    delivery_position_durable: bool = _row(
+        "mailhub.delivery.position_durable",
+        kind.boolean,
+        "true",
+        "Wait for the disk before each letter. `false` is faster; a crash of the database "
+        "server together with a worker can then repeat the letters of about 0.6 s.",
+    )
+    delivery_pump_seconds: int = _row(
+        "mailhub.delivery.pump_seconds",
+        kind.integer(10, 3600),
+        "600",
+        "A sending task ends after this time and another goes on.",
+    )
+    delivery_sweep_seconds: int = _row(
+        "mailhub.delivery.sweep_seconds",
+        kind.integer(1, 60),
+        "3",
+        "How often a worker looks for work whose wake-up was lost.",
+    )
+    workers_transactional: int = _row(
+        "mailhub.workers.transactional",
+        kind.integer(1, 64),
+        "2",
+        "Processes of the `transactional` worker that `mailhub up` starts.",
+    )
+    workers_bulk: int = _row(
+        "mailhub.workers.bulk", kind.integer(1, 64), "2", "Processes of the `bulk` worker that `mailhub up` starts."
+    )
+    workers_celery: int = _row(
+        "mailhub.workers.celery", kind.integer(1, 64), "1", "Processes of the `celery` worker that `mailhub up` starts."
+    )
     # People
-    session_idle_seconds: int = _row("mailhub.session.idle_seconds", kind.integer(60, 31536000), "43200",
-                                     "A session without a request for this long has ended.")
-    session_absolute_seconds: int = _row("mailhub.session.absolute_seconds", kind.integer(60, 31536000), "1209600",
-                                         "A session ends after this time, used or not.")
-    sign_in_attempts: int = _row("mailhub.sign_in.attempts", kind.integer(1, 1000), "10",
-                                 "Wrong passwords for one address, or from one network address ten times as many, "
-                                 "before sign-in has to wait.")
-    sign_in_window_seconds: int = _row("mailhub.sign_in.window_seconds", kind.integer(10, 86400), "900",
-                                       "The time in which those attempts are counted.")
+    session_idle_seconds: int = _row(
+        "mailhub.session.idle_seconds",
+        kind.integer(60, 31536000),
+        "43200",
+        "A session without a request for this long has ended.",
+    )
+    session_absolute_seconds: int = _row(
+        "mailhub.session.absolute_seconds",
+        kind.integer(60, 31536000),
+        "1209600",
+        "A session ends after this time, used or not.",
+    )
+    sign_in_attempts: int = _row(
+        "mailhub.sign_in.attempts",
+        kind.integer(1, 1000),
+        "10",
+        "Wrong passwords for one address, or from one network address ten times as many, before sign-in has to wait.",
+    )
+    sign_in_window_seconds: int = _row(
+        "mailhub.sign_in.window_seconds",
+        kind.integer(10, 86400),
+        "900",
+        "The time in which those attempts are counted.",
+    )
     # Files
-    upload_max_bytes: int = _row("mailhub.upload.max_bytes", kind.integer(1024, 10737418240), "209715200",
-                                 "The largest CSV that can be imported; it is streamed to disk.")
-    import_batch_rows: int = _row("mailhub.import.batch_rows", kind.integer(100, 1000000), "5000",
-                                  "Rows of an import that are merged in one transaction.")
-    retention_days: int = _row("mailhub.retention_days", kind.integer(1, 3650), "90",
-                               "Raw events and message rows are kept this long; the rolled-up numbers stay for ever.")
+    upload_max_bytes: int = _row(
+        "mailhub.upload.max_bytes",
+        kind.integer(1024, 10737418240),
+        "209715200",
+        "The largest CSV that can be imported; it is streamed to disk.",
+    )
+    import_batch_rows: int = _row(
+        "mailhub.import.batch_rows",
+        kind.integer(100, 1000000),
+        "5000",
+        "Rows of an import that are merged in one transaction.",
+    )
+    retention_days: int = _row(
+        "mailhub.retention_days",
+        kind.integer(1, 3650),
+        "90",
+        "Raw events and message rows are kept this long; the rolled-up numbers stay for ever.",
+    )
     # Logs
-    log_format: str = _row("mailhub.log.format", kind.one_of("text", "json"), "text", "Lines for people, or an object a line.")
-    log_level: str = _row("mailhub.log.level", kind.one_of("debug", "info", "warning", "error"), "info",
-                          "What is logged from this level on.")
+    log_format: str = _row(
+        "mailhub.log.format", kind.one_of("text", "json"), "text", "Lines for people, or an object a line."
+    )
+    log_level: str = _row(
+        "mailhub.log.level",
+        kind.one_of("debug", "info", "warning", "error"),
+        "info",
+        "What is logged from this level on.",
+    )
 
     relays: dict[str, Relay] = dataclasses.field(default_factory=dict)
     """The SMTP servers by name; always has `default`."""
@@ -138,7 +271,7 @@ class Settings:
 _ROWS = tuple(f for f in dataclasses.fields(Settings) if "name" in f.metadata)
 _RELAY_DOCS = {
     "url": "`smtp://`, `smtp+starttls://`, `smtps://user:password@host:port`. `mailhub.relay.default.url` is used unless a project "
-           "says otherwise; without it, the development mailbox.",
+    "says otherwise; without it, the development mailbox.",
     "max_connections": "Open connections at most, over all workers.",
     "messages_per_second": "Letters a second at most, over all workers; 0: no limit.",
     "messages_per_connection": "A connection is closed after so many letters.",
@@ -190,11 +323,24 @@ def read_settings(raw: Mapping[str, str], environ: Mapping[str, str] | None = No
     return Settings(**values)
 
 
+def read_ini(path: str | Path, section: str = "app:main", options: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What an app of the ini is given: [DEFAULT] and its own section. Raises SettingsError when the file can't be read."""
+    if not Path(path).is_file():
+        raise SettingsError([f"there is no ini file {path}"])
+    try:
+        found = plaster.get_loader(str(path), protocols=["wsgi"]).get_settings(section, dict(options or {}))
+        return {**found.global_conf, **found}
+    except (configparser.Error, plaster.PlasterError, UnicodeDecodeError, LookupError) as error:
+        raise SettingsError([f"{path}: {error}"]) from None
+
+
 def _fault(name: str, given: str, error: ValueError, *, secret: bool) -> str:
     return f"{name}{'' if secret else f' = {given!r}'}: {error}"
 
 
-def _relays(raw: Mapping[str, str], environ: Mapping[str, str], mailbox_port: int, faults: list[str]) -> dict[str, Relay]:
+def _relays(
+    raw: Mapping[str, str], environ: Mapping[str, str], mailbox_port: int, faults: list[str]
+) -> dict[str, Relay]:
     texts: dict[str, dict[str, str]] = {"default": {}}
     for name, value in raw.items():
         if match := _RELAY.fullmatch(name):
@@ -217,8 +363,12 @@ def _relays(raw: Mapping[str, str], environ: Mapping[str, str], mailbox_port: in
 
 def _production_faults(values: Mapping[str, Any]) -> list[str]:
     faults = []
-    for name, attribute in (("mailhub.public_url", "public_url"), ("mailhub.tracking_url", "tracking_url"),
-                            ("mailhub.usercontent_url", "usercontent_url"), ("mailhub.reports_url", "reports_url")):
+    for name, attribute in (
+        ("mailhub.public_url", "public_url"),
+        ("mailhub.tracking_url", "tracking_url"),
+        ("mailhub.usercontent_url", "usercontent_url"),
+        ("mailhub.reports_url", "reports_url"),
+    ):
         if attribute in values and not values[attribute].startswith("https://"):
             faults.append(f"{name} = {values[attribute]!r}: must be an https URL in production (RFC 8058 for tracking)")
     for name, attribute in (("sqlalchemy.url", "database_url"), ("celery.broker_url", "broker_url")):
@@ -227,7 +377,9 @@ def _production_faults(values: Mapping[str, Any]) -> list[str]:
     if "secret_key" in values and len(values["secret_key"]) < 32:
         faults.append("mailhub.secret_key: is missing or shorter than 32 characters")
     elif len(set(values.get("secret_key", "0123456789"))) < 10:
-        faults.append("mailhub.secret_key: is not random; `python3 -c 'import secrets; print(secrets.token_urlsafe(48))'` makes one")
+        faults.append(
+            "mailhub.secret_key: is not random; `python3 -c 'import secrets; print(secrets.token_urlsafe(48))'` makes one"
+        )
     if values.get("return_path_domain", "").endswith(".test"):
         faults.append("mailhub.return_path_domain: is missing; bounces could not come back")
     default = values["relays"].get("default")
@@ -277,11 +429,17 @@ def settings_page() -> str:
         "| setting | environment | default | meaning |",
         "|---|---|---|---|",
     ]
-    rows = [(row.metadata["name"], row.metadata["default"], row.metadata["doc"], row.metadata["secret"]) for row in _ROWS]
-    rows += [(f"mailhub.relay.<name>.{part}", _RELAY_DEFAULTS[part], doc, part == "url") for part, doc in _RELAY_DOCS.items()]
+    rows = [
+        (row.metadata["name"], row.metadata["default"], row.metadata["doc"], row.metadata["secret"]) for row in _ROWS
+    ]
+    rows += [
+        (f"mailhub.relay.<name>.{part}", _RELAY_DEFAULTS[part], doc, part == "url") for part, doc in _RELAY_DOCS.items()
+    ]
     for name, default, doc, secret in rows:
         default_cell = f"`{default}`" if default else ""
-        lines.append(f"| `{name}` | `{environment_name(name)}` | {default_cell} | {doc}{' Secret.' if secret else ''} |")
+        lines.append(
+            f"| `{name}` | `{environment_name(name)}` | {default_cell} | {doc}{' Secret.' if secret else ''} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,63 @@
+# mailhub: `make run` and `make test` are all you need; `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint bench faults vendor i18n screenshots requirements settings-doc clean
+
+help:  ## This list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+
+install: $(STAMP)  ## Make .venv and install the pinned dependencies
+
+# Made again when what is to be installed has changed. The stamp is written last, so that a broken install is repeated.
+$(STAMP): requirements.txt requirements-dev.txt setup.py
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("mailhub needs Python 3.11 to 3.13; this is " + sys.version.split()[0] + ". Choose another: make install PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.txt -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/pybabel --quiet compile -D mailhub -d mailhub/locale 2>/dev/null || test ! -d mailhub/locale/ru
+	@touch $@
+
+run: install  ## Start everything: site, reports, workers, database, mailbox; Ctrl-C stops it
+	@exec $(BIN)/mailhub up
+
+test: install  ## Run the whole suite (TESTS=tests/lists for a part)
+	@$(BIN)/python -m pytest $(TESTS)
+
+lint: install  ## Style, types, who may import whom, templates
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q tests/house
+
+bench: install  ## Measure delivery, statistics, tracking, import and pages
+	@for name in delivery stats tracking importing pages; do $(BIN)/python -m bench.$$name || exit 1; done
+
+faults: install  ## Fire drills: kill things in mid-work and see that nothing is lost
+	@$(BIN)/python -m tests.faults all
+
+vendor:  ## Fetch the browser libraries again (needs node)
+	@tools/vendor/update
+
+i18n: install  ## Collect the texts to translate and compile the catalogues
+	$(BIN)/pybabel extract -F babel.cfg -k _:1 -o mailhub/locale/mailhub.pot --project=mailhub --no-location --sort-output .
+	$(BIN)/pybabel update -D mailhub -d mailhub/locale -i mailhub/locale/mailhub.pot --no-fuzzy-matching
+	$(BIN)/pybabel compile -D mailhub -d mailhub/locale --statistics
+
+screenshots: install  ## Make the pictures in docs/ again
+	@$(BIN)/python -m tools.screenshots
+
+requirements: install  ## Pin the newest versions that requirements*.in allow
+	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.txt requirements.in
+	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.txt requirements-dev.in
+
+settings-doc: install  ## Write docs/settings.md from the table of settings
+	@$(BIN)/python -m mailhub.settings > docs/settings.md
+
+clean:  ## Remove caches (not var/, which holds your data)
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build
