@@ -1,0 +1,44 @@
+"""mailhub: email marketing and transactional mail that people run themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyramid_tm
+from pyramid.config import Configurator
+from pyramid.router import Router
+
+from mailhub.security.context import Root
+
+#: The rooms that have views on the site; their `tasks` are registered too.
+ROOMS = ("accounts", "projects", "lists", "campaigns", "transactional", "tracking", "stats")
+
+
+def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router:
+    """The site: what `pserve development.ini` serves."""
+    return configure(settings).make_wsgi_app()
+
+
+def configure(settings: dict[str, Any]) -> Configurator:
+    """The site's configuration; the worker uses the same one, so that a task sees what a view sees."""
+    settings = {"mailhub.process": "site", "tm.manager_hook": pyramid_tm.explicit_manager,
+                "tm.commit_veto": "pyramid_tm.default_commit_veto", **settings}
+    config = Configurator(settings=settings, root_factory=Root)
+    config.include("mailhub.startup")  # settings first: everything below reads them
+    config.include("mailhub.web.headers")  # the outermost tween, so that error pages carry the headers too
+    config.include("pyramid_retry")  # outside the transaction: it runs the whole of it again
+    config.include("pyramid_tm")
+    config.include("mailhub.db")  # joins request.tm
+    config.include("mailhub.tasks")  # request.enqueue, after the commit of request.tm
+    config.include("mailhub.security")  # identity reads the database
+    config.include("mailhub.web.i18n")
+    config.include("mailhub.web.jinja")
+    config.include("mailhub.web.htmx")
+    config.include("mailhub.web.errors")  # renders templates
+    config.include("mailhub.web.api")
+    config.include("mailhub.web.health")
+    config.include("mailhub.embedded.views")  # the development mailbox, in development only
+    config.include("mailhub.routes")
+    for room in ROOMS:
+        config.scan(f"mailhub.{room}")
+    return config

@@ -1,0 +1,1 @@
+"""Room people: sign-in, members of a project, API keys."""

@@ -1,0 +1,1 @@
+"""The second front door: the reports process, for staff only."""

@@ -1,0 +1,1 @@
+"""Room what we write and when: campaigns."""

@@ -1,0 +1,1 @@
+"""Room the post office, without pages: fan-out, claim, transport, outcome."""

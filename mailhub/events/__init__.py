@@ -1,0 +1,1 @@
+"""Room what happened: the one door by which events are stored."""

@@ -1,0 +1,1 @@
+"""Room whom we write to: lists, subscribers, imports, sign-up."""

@@ -1,0 +1,1 @@
+"""Room the tenant: a project and its domain, senders, members."""

@@ -1,0 +1,1 @@
+"""Room raw SQL: named queries, rollups, partitions, retention. Imports neither models nor web."""

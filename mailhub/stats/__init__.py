@@ -1,0 +1,1 @@
+"""Room the marketer's numbers: reads rollups only."""

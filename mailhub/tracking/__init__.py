@@ -1,0 +1,1 @@
+"""Room what comes back: opens, clicks, unsubscribes."""

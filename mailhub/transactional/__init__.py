@@ -1,0 +1,1 @@
+"""Room mail by API: single letters."""
