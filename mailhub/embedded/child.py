@@ -34,7 +34,8 @@ def start(
     """Starts a child which the kernel sends `death_signal` when the calling thread ends, however it ends.
 
     So call it from the main thread. `user` is (uid, gid) and needs root; `pass_any_folder` lets that user read and
-    enter folders that are closed to it (CAP_DAC_OVERRIDE), where the machine allows it. Output and errors go to `output`.
+    enter folders that are closed to it (CAP_DAC_OVERRIDE), where the machine allows it. Output and errors go to
+    `output`.
     """
     return subprocess.Popen(
         [str(part) for part in command],
