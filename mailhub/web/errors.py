@@ -11,7 +11,6 @@ from pyramid.httpexceptions import HTTPException
 from pyramid.renderers import render_to_response
 from pyramid.request import Request
 from pyramid.response import Response
-from pyramid.security import NO_PERMISSION_REQUIRED
 
 from mailhub import logs
 from mailhub.security.identity import is_api
@@ -95,13 +94,12 @@ def crash(context: Exception, request: Request) -> Response:
 
 
 def includeme(config: Configurator) -> None:
-    public = {"permission": NO_PERMISSION_REQUIRED, "require_csrf": False}
     config.add_notfound_view(not_found, append_slash=False)
     config.add_forbidden_view(forbidden)
-    config.add_exception_view(bad_csrf, context=BadCSRFToken, **public)
-    config.add_exception_view(api_problem, context=ApiProblem, **public)
-    config.add_exception_view(http_error, context=HTTPException, **public)
+    config.add_exception_view(bad_csrf, context=BadCSRFToken)
+    config.add_exception_view(api_problem, context=ApiProblem)
+    config.add_exception_view(http_error, context=HTTPException)
     if config.registry.mailhub.environment != "test":
-        config.add_exception_view(crash, context=Exception, **public)
+        config.add_exception_view(crash, context=Exception)
 
 

@@ -1,0 +1,23 @@
+"""From an id in the URL to a campaign, or 404."""
+
+from __future__ import annotations
+
+from pyramid.httpexceptions import HTTPNotFound
+from pyramid.request import Request
+from sqlalchemy import select
+
+from mailhub.models import Campaign
+from mailhub.security.context import ProjectContext, number_of
+
+
+class CampaignContext(ProjectContext):
+    """A campaign of the project."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        found = request.dbsession.scalars(
+            select(Campaign).where(Campaign.project_id == self.project.id, Campaign.id == number_of(request, "campaign_id"))
+        ).one_or_none()
+        if found is None:
+            raise HTTPNotFound()
+        self.campaign: Campaign = found

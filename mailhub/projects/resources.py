@@ -1,0 +1,36 @@
+"""From an id in the URL to a sender or a member, or 404."""
+
+from __future__ import annotations
+
+from pyramid.httpexceptions import HTTPNotFound
+from pyramid.request import Request
+from sqlalchemy import select
+
+from mailhub.models import Membership, Sender
+from mailhub.security.context import ProjectContext, number_of
+
+
+class SenderContext(ProjectContext):
+    """A sender of the project."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        found = request.dbsession.scalars(
+            select(Sender).where(Sender.project_id == self.project.id, Sender.id == number_of(request, "sender_id"))
+        ).one_or_none()
+        if found is None:
+            raise HTTPNotFound()
+        self.sender: Sender = found
+
+
+class MemberContext(ProjectContext):
+    """A member of the project."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        found = request.dbsession.scalars(
+            select(Membership).where(Membership.project_id == self.project.id, Membership.user_id == number_of(request, "user_id"))
+        ).one_or_none()
+        if found is None:
+            raise HTTPNotFound()
+        self.membership: Membership = found
