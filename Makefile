@@ -20,7 +20,6 @@ $(STAMP): requirements.txt requirements-dev.txt setup.py
 	@echo "installing into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.txt -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(BIN)/pybabel --quiet compile -D mailhub -d mailhub/locale 2>/dev/null || test ! -d mailhub/locale/ru
 	@touch $@
 
 run: install  ## Start everything: site, reports, workers, database, mailbox; Ctrl-C stops it

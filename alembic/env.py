@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from alembic import context
@@ -24,14 +25,21 @@ def include_object(item: Any, name: str | None, kind: str, reflected: bool, _com
     return not (kind == "index" and reflected and item.table.name not in metadata.tables)
 
 
-def database_url() -> str:
-    """The URL from `alembic -x url=…`, from the caller's attributes, or from the settings of the ini."""
+@contextmanager
+def database_url() -> Iterator[str]:
+    """The URL from `alembic -x url=…`, from the caller's attributes, or from the settings of the ini.
+
+    The embedded server is started if it does not run.
+    """
     given = context.get_x_argument(as_dictionary=True).get("url") or context.config.attributes.get("url")
     if given:
-        return str(given)
+        yield str(given)
+        return
+    from mailhub.embedded import resolve
     from mailhub.settings import settings_from_ini
 
-    return settings_from_ini(context.config.config_file_name or "development.ini", os.environ).database_url
+    with resolve(settings_from_ini(context.config.config_file_name or "development.ini")) as settings:
+        yield settings.database_url
 
 
 def configure(**options: Any) -> None:
@@ -63,7 +71,7 @@ def migrate(connection: Connection) -> None:
 
 def run() -> None:
     if context.is_offline_mode():
-        configure(url=database_url(), literal_binds=True, dialect_opts={"paramstyle": "named"})
+        configure(dialect_name="postgresql", literal_binds=True, dialect_opts={"paramstyle": "named"})
         with context.begin_transaction():
             context.run_migrations()
         return
@@ -71,8 +79,7 @@ def run() -> None:
     if connection is not None:
         migrate(connection)
         return
-    engine = create_engine(database_url(), poolclass=pool.NullPool)
-    with engine.connect() as fresh:
+    with database_url() as url, create_engine(url, poolclass=pool.NullPool).connect() as fresh:
         migrate(fresh)
 
 

@@ -35,8 +35,10 @@ def broker_options(settings: Settings) -> dict[str, Any]:
             "pool_size": 4,
             "pool_timeout": 5,
         }
-    # Fail soon instead of hanging: the row is the queue, and a sweep finds what had no wake-up.
-    return {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1, "write_timeout": 5}
+    if settings.broker_url.startswith("amqp"):
+        # Fail soon instead of hanging: the row is the queue, and a sweep finds what had no wake-up.
+        return {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1, "write_timeout": 5}
+    return {}
 
 
 def embedded_broker_url(database_url: str) -> str:

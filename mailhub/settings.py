@@ -27,6 +27,7 @@ __all__ = [
     "environment_name",
     "read_ini",
     "read_settings",
+    "settings_from_ini",
     "settings_page",
     "shown",
 ]
@@ -321,6 +322,11 @@ def read_settings(raw: Mapping[str, str], environ: Mapping[str, str] | None = No
     if faults:
         raise SettingsError(faults)
     return Settings(**values)
+
+
+def settings_from_ini(path: str | Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of an ini file and the environment. Raises SettingsError."""
+    return read_settings(read_ini(path), environ)
 
 
 def read_ini(path: str | Path, section: str = "app:main", options: Mapping[str, str] | None = None) -> dict[str, str]:
