@@ -21,8 +21,12 @@ def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router
 
 def configure(settings: dict[str, Any]) -> Configurator:
     """The site's configuration; the worker uses the same one, so that a task sees what a view sees."""
-    settings = {"mailhub.process": "site", "tm.manager_hook": pyramid_tm.explicit_manager,
-                "tm.commit_veto": "pyramid_tm.default_commit_veto", **settings}
+    settings = {
+        "mailhub.process": "site",
+        "tm.manager_hook": pyramid_tm.explicit_manager,
+        "tm.commit_veto": "pyramid_tm.default_commit_veto",
+        **settings,
+    }
     config = Configurator(settings=settings, root_factory=Root)
     config.include("mailhub.startup")  # settings first: everything below reads them
     config.include("mailhub.web.headers")  # the outermost tween, so that error pages carry the headers too

@@ -66,10 +66,12 @@ def lists(config: Configurator) -> None:
     add("lists.subscriber_new", "/projects/{project}/subscribers/new", factory=PROJECT)
     subscriber = "mailhub.lists.resources.SubscriberContext"
     add("lists.subscriber", "/projects/{project}/subscribers/{subscriber_id}", factory=subscriber)
-    add("lists.subscriber_edit", "/projects/{project}/subscribers/{subscriber_id}/edit", factory=subscriber)
-    add("lists.subscriber_unsubscribe", "/projects/{project}/subscribers/{subscriber_id}/unsubscribe", factory=subscriber)
-    add("lists.subscriber_subscribe", "/projects/{project}/subscribers/{subscriber_id}/subscribe", factory=subscriber)
-    add("lists.subscriber_delete", "/projects/{project}/subscribers/{subscriber_id}/delete", factory=subscriber)
+    for action in ("edit", "unsubscribe", "subscribe", "delete"):
+        add(
+            f"lists.subscriber_{action}",
+            "/projects/{project}/subscribers/{subscriber_id}/" + action,
+            factory=subscriber,
+        )
     add("lists.imports", "/projects/{project}/imports", factory=PROJECT)
     add("lists.import_new", "/projects/{project}/imports/new", factory=PROJECT)
     subscriber_import = "mailhub.lists.resources.ImportContext"
@@ -116,8 +118,8 @@ def transactional(config: Configurator) -> None:
 def stats(config: Configurator) -> None:
     add = config.add_route
     add("stats.overview", "/projects/{project}", factory=PROJECT)
-    add("stats.campaign", "/projects/{project}/campaigns/{campaign_id}/stats",
-        factory="mailhub.stats.resources.CampaignStatsContext")
+    campaign = "mailhub.stats.resources.CampaignStatsContext"
+    add("stats.campaign", "/projects/{project}/campaigns/{campaign_id}/stats", factory=campaign)
 
 
 def tracking(config: Configurator) -> None:

@@ -1,7 +1,7 @@
 """The `celery -A mailhub.worker` target: the same ini and the same configuration as the site.
 
-    celery -A mailhub.worker worker --ini production.ini -Q bulk
-    celery -A mailhub.worker beat --ini production.ini
+celery -A mailhub.worker worker --ini production.ini -Q bulk
+celery -A mailhub.worker beat --ini production.ini
 """
 
 from __future__ import annotations
@@ -69,7 +69,11 @@ def attach(registry: Any) -> None:
     for spec in TASKS.values():
         app.task(functools.partial(_run, spec), name=spec.name, ignore_result=True, acks_late=False)
     app.conf.beat_schedule = {
-        spec.name: {"task": spec.name, "schedule": spec.every, "options": {"queue": spec.queue, "expires": spec.every * 2}}
+        spec.name: {
+            "task": spec.name,
+            "schedule": spec.every,
+            "options": {"queue": spec.queue, "expires": spec.every * 2},
+        }
         for spec in TASKS.values()
         if spec.every is not None
     }

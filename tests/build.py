@@ -73,9 +73,7 @@ class Builder:
         )
         for mailing_list in lists:
             self._add(
-                Subscription(
-                    project_id=project.id, list_id=mailing_list.id, subscriber_id=person.id, status=status
-                )
+                Subscription(project_id=project.id, list_id=mailing_list.id, subscriber_id=person.id, status=status)
             )
         return person
 

@@ -72,7 +72,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _maintain(server: str, statement: str, *names: str) -> None:
     url = make_url(server)
-    given = {"host": url.host or url.query.get("host"), "port": url.port, "user": url.username, "password": url.password}
+    host = url.host or url.query.get("host")
+    given = {"host": host, "port": url.port, "user": url.username, "password": url.password}
     with psycopg.connect(dbname=url.database, autocommit=True, **{k: v for k, v in given.items() if v}) as connection:
         connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
@@ -229,5 +230,3 @@ def live(server: str, template: str, tmp_path: Path) -> Iterator[Live]:
         database = Live(_database(server, name), tmp_path)
         stack.callback(database.close)
         yield database
-
-

@@ -72,9 +72,7 @@ def _api_key(request: Request) -> Identity | None:
     if key.last_used_at is None or now - key.last_used_at > USED_EVERY:
         with side_transaction(request.registry) as side:
             side.execute(
-                update(ApiKey)
-                .where(ApiKey.key_id == key_id)
-                .values(last_used_at=now, last_used_ip=request.client_addr)
+                update(ApiKey).where(ApiKey.key_id == key_id).values(last_used_at=now, last_used_ip=request.client_addr)
             )
     return Identity(api_key=key)
 

@@ -10,6 +10,7 @@ from mailhub.broker import broker_options, kombu_url
 from mailhub.models import Queue
 from mailhub.settings import Settings
 
+
 def make_celery(settings: Settings) -> Celery:
     """A Celery application on the broker of the settings, with no task registered yet."""
     app = Celery("mailhub")
@@ -38,8 +39,13 @@ def configure(app: Celery, settings: Settings) -> None:
         accept_content=["json"],
         task_default_queue=Queue.CELERY.value,
         task_queues=[
-            KombuQueue(name.value, Exchange(name.value, "direct"), routing_key=name.value, durable=True,
-                       queue_arguments=queue_arguments)
+            KombuQueue(
+                name.value,
+                Exchange(name.value, "direct"),
+                routing_key=name.value,
+                durable=True,
+                queue_arguments=queue_arguments,
+            )
             for name in Queue
         ],
         worker_prefetch_multiplier=4 if embedded else 1,

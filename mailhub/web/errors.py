@@ -67,7 +67,7 @@ def http_error(context: HTTPException, request: Request) -> Response:
     """Errors raised by views with Pyramid's exceptions; redirects pass through."""
     if context.status_int < 400:
         return context
-    response = error_response(request, context.status_int, getattr(context, "mailhub_detail", "") or context.detail or "")
+    response = error_response(request, context.status_int, context.detail or "")
     for name in ("Retry-After", "Allow"):
         if name in context.headers:
             response.headers[name] = context.headers[name]
@@ -101,5 +101,3 @@ def includeme(config: Configurator) -> None:
     config.add_exception_view(http_error, context=HTTPException)
     if config.registry.mailhub.environment != "test":
         config.add_exception_view(crash, context=Exception)
-
-
