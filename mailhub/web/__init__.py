@@ -1,0 +1,1 @@
+"""The doorway: templates, forms, CSRF, errors, paging, limits; what every room's pages share."""
