@@ -43,6 +43,7 @@ def configure(settings: dict[str, Any]) -> Configurator:
     config.include("mailhub.web.health")
     config.include("mailhub.embedded.views")  # the development mailbox, in development only
     config.include("mailhub.routes")
+    config.include("mailhub.web.openapi")  # describes the API of the routes
     for room in ROOMS:
         config.scan(f"mailhub.{room}")
     return config
