@@ -468,6 +468,7 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), server_default="", nullable=False),
         sa.Column("preheader", sa.Text(), server_default="", nullable=False),
         sa.Column("sender_id", sa.BigInteger(), nullable=True),
+        sa.Column("from_name", sa.Text(), server_default="", nullable=False),
         sa.Column("reply_to", sa.Text(), server_default="", nullable=False),
         sa.Column("html", sa.Text(), server_default="", nullable=False),
         sa.Column("text", sa.Text(), server_default="", nullable=False),

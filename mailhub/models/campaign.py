@@ -45,6 +45,8 @@ class Campaign(Base):
     subject: Mapped[str] = mapped_column(server_default="")
     preheader: Mapped[str] = mapped_column(server_default="")
     sender_id: Mapped[int | None]
+    #: The name in From; empty: the sender's own.
+    from_name: Mapped[str] = mapped_column(server_default="")
     reply_to: Mapped[str] = mapped_column(server_default="")
     html: Mapped[str] = mapped_column(server_default="")
     #: The plain-text part as its author wrote it; empty: it is made from the HTML.
