@@ -44,9 +44,7 @@ vendor:  ## Fetch the browser libraries again (needs node)
 	@tools/vendor/update
 
 i18n: install  ## Collect the texts to translate and compile the catalogues
-	$(BIN)/pybabel extract -F babel.cfg -k _:1 -o mailhub/locale/mailhub.pot --project=mailhub --no-location --sort-output .
-	$(BIN)/pybabel update -D mailhub -d mailhub/locale -i mailhub/locale/mailhub.pot --no-fuzzy-matching
-	$(BIN)/pybabel compile -D mailhub -d mailhub/locale --statistics
+	@$(BIN)/python tools/i18n.py update
 
 screenshots: install  ## Make the pictures in docs/ again
 	@$(BIN)/python -m tools.screenshots
