@@ -40,6 +40,7 @@ __all__ = [
     "create_database",
     "drop_database",
     "find_server",
+    "hold_lock",
     "running_server",
     "wheel_binaries",
 ]
@@ -129,7 +130,7 @@ def running_server(home: Path, *, durable: bool = True, binaries: Path | None = 
     """
     deadline = time.monotonic() + 30
     while (server := find_server(home)) is None:
-        lock = _try_lock(home)
+        lock = hold_lock(home)
         if lock is not None:
             with lock:
                 postgres = Postgres(home, durable=durable, binaries=binaries)
@@ -353,7 +354,7 @@ def _administer(server: Server, statement: sql.Composed) -> None:
         connection.execute(statement)
 
 
-def _try_lock(home: Path) -> IO[str] | None:
+def hold_lock(home: Path) -> IO[str] | None:
     """The home's lock, held until the file is closed or we end; None when another process holds it."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = (home / "postgres.lock").open("a", encoding="ascii")
