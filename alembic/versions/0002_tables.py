@@ -94,6 +94,7 @@ def upgrade() -> None:
         sa.Column(
             "attachments", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False
         ),
+        sa.Column("link_ids", sa.ARRAY(sa.BigInteger()), nullable=True),
         sa.PrimaryKeyConstraint("project_id", "created_at", "message_id", name=op.f("pk_message_content")),
         postgresql_partition_by="RANGE (created_at)",
     )

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, SmallInteger, literal_column
+from sqlalchemy import ARRAY, BigInteger, ForeignKeyConstraint, Identity, Index, Integer, SmallInteger, literal_column
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
@@ -148,6 +148,8 @@ class MessageContent(Base):
     headers: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=sql("'{}'"))
     #: [{"filename", "content_type", "content" (base64), "content_id"}]
     attachments: Mapped[list[Any]] = mapped_column(JSONB, server_default=sql("'[]'"))
+    #: The stored links of the HTML by their position; null: opens and clicks of this letter are not counted.
+    link_ids: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
 
 
 class MessageEvent(Base):
