@@ -1,8 +1,7 @@
 """What Celery is told about the broker: its URL and transport options, for RabbitMQ and for the embedded queue.
 
-The embedded broker is kombu's `pgmq://` on the same PostgreSQL as the data. A URL like
-`pgmq://mailhub@/mailhub?host=/run/x` stands for it in settings; kombu is given a conninfo instead, because it would
-take localhost for an empty host.
+The embedded broker is kombu's `pgmq://` transport on the same PostgreSQL as the data (`sqlalchemy.url`). kombu is given a
+conninfo, because it would take localhost for the empty host of a unix socket.
 """
 
 from __future__ import annotations
@@ -14,19 +13,17 @@ from sqlalchemy.engine import make_url
 
 from mailhub.settings import Settings
 
-__all__ = ["broker_options", "conninfo", "embedded_broker_url", "kombu_url"]
+__all__ = ["EMBEDDED", "broker_options", "conninfo"]
 
-
-def kombu_url(settings: Settings) -> str:
-    """The `broker_url` for Celery."""
-    return "pgmq://" if settings.broker_url.startswith("pgmq://") else settings.broker_url
+EMBEDDED = "pgmq://"
+"""The broker's URL that stands for the queue in `sqlalchemy.url`."""
 
 
 def broker_options(settings: Settings) -> dict[str, Any]:
     """The `broker_transport_options` for Celery. With its defaults pgmq does 3 tasks a second; with these, 800."""
-    if settings.broker_url.startswith("pgmq://"):
+    if settings.broker_url == EMBEDDED:
         return {
-            "conn_string": conninfo(settings.broker_url),
+            "conn_string": conninfo(settings.database_url),
             "init_extension": False,  # its SQL is installed by a migration
             "use_notify": True,
             "notify_throttle_interval_ms": 10,
@@ -41,16 +38,8 @@ def broker_options(settings: Settings) -> dict[str, Any]:
     return {}
 
 
-def embedded_broker_url(database_url: str) -> str:
-    """The `pgmq://` URL of the queue that lives in this database."""
-    scheme, _, rest = database_url.partition("://")
-    if scheme != "postgresql+psycopg":
-        raise ValueError("the embedded broker lives in PostgreSQL")
-    return f"pgmq://{rest}"
-
-
 def conninfo(url: str) -> str:
-    """libpq's connection string for an SQLAlchemy or `pgmq://` URL; spaces and quotes are taken care of."""
+    """libpq's connection string for an SQLAlchemy URL; spaces and quotes are taken care of."""
     parts = make_url(url)
     given: dict[str, Any] = {
         "host": parts.host,

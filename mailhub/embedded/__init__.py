@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mailhub.broker import broker_options, embedded_broker_url
+from mailhub.broker import EMBEDDED, broker_options
 from mailhub.embedded.postgres import PostgresError, Server, find_server, running_server
 from mailhub.settings import Settings
 
@@ -40,4 +40,4 @@ def with_server(settings: Settings, server: Server) -> Settings:
 def _with_broker(settings: Settings) -> Settings:
     if settings.broker_url != "embedded":
         return settings
-    return dataclasses.replace(settings, broker_url=embedded_broker_url(settings.database_url))
+    return dataclasses.replace(settings, broker_url=EMBEDDED)

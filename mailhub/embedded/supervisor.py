@@ -171,19 +171,19 @@ class _Supervisor:
     def _plan(self) -> tuple[list[Watched], list[Watched]]:
         """What is started at once, and what when the database is prepared."""
         settings, environ = self.settings, self._environ()
-        ports = [f"mailhub.port={settings.port}", f"mailhub.reports_port={settings.reports_port}"]
         bin_folder = Path(sys.executable).parent
+        pserve = [str(bin_folder / "pserve"), "--server-name", "up", "--app-name"]
         first = [
             Watched(
                 "site",
-                [str(bin_folder / "pserve"), self.ini, *ports],
+                [*pserve, "main", self.ini, f"up.port={settings.port}"],
                 environ,
                 stop_signal=signal.SIGINT,  # it drains open requests; SIGTERM cuts them
                 ready=lambda: _answers(settings.port),
             ),
             Watched(
                 "reports",
-                [str(bin_folder / "pserve"), "-n", "reports", "--server-name", "reports", self.ini, *ports],
+                [*pserve, "reports", self.ini, f"up.port={settings.reports_port}"],
                 environ,
                 stop_signal=signal.SIGINT,
                 ready=lambda: _answers(settings.reports_port),

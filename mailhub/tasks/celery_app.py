@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
-from mailhub.broker import broker_options, kombu_url
+from mailhub.broker import broker_options
 from mailhub.models import Queue
 from mailhub.settings import Settings
 
@@ -22,8 +24,10 @@ def configure(app: Celery, settings: Settings) -> None:
     """Put the project's settings into a Celery application."""
     embedded = settings.broker_url.startswith("pgmq")
     queue_arguments = {"x-queue-type": "quorum"} if settings.broker_quorum_queues and not embedded else None
+    # Celery would take the text of the environment over its configuration: `file:/…` as it stands, for one.
+    os.environ.pop("CELERY_BROKER_URL", None)
     app.conf.update(
-        broker_url=kombu_url(settings),
+        broker_url=settings.broker_url,
         broker_transport_options=broker_options(settings),
         broker_heartbeat=0 if embedded else 20,
         broker_connection_retry_on_startup=True,
