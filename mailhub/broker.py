@@ -1,7 +1,7 @@
 """What Celery is told about the broker: its URL and transport options, for RabbitMQ and for the embedded queue.
 
-The embedded broker is kombu's `pgmq://` transport on the same PostgreSQL as the data (`sqlalchemy.url`). kombu is given a
-conninfo, because it would take localhost for the empty host of a unix socket.
+The embedded broker is kombu's `pgmq://` transport on the same PostgreSQL as the data (`sqlalchemy.url`). kombu is given
+a conninfo, because it would take localhost for the empty host of a unix socket.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mailhub.settings import Settings
 
 __all__ = ["EMBEDDED", "broker_options", "conninfo"]
 
-EMBEDDED = "pgmq://"
+EMBEDDED = "pgmq://embedded"
 """The broker's URL that stands for the queue in `sqlalchemy.url`."""
 
 

@@ -28,7 +28,9 @@ _SECRET_FIELD = re.compile(
     r"passw|secret|token|authorization|cookie|api_?key|private|credential|signature", re.IGNORECASE
 )
 # The parts are bounded, and a match can't start inside a run of such characters: a long text takes linear time.
-_ADDRESS = re.compile(r"(?<![^\s<>\"'(),;:\[\]=])[^\s<>\"'(),;:@\[\]=]{1,128}@[^\s<>\"'(),;:@\[\]=]{1,253}")
+_ADDRESS = re.compile(
+    r"(?<![^\s<>\"'(),;:\[\]=])[^\s<>\"'(),;:@\[\]=]{1,128}@[^\s<>\"'(),;:@\[\]=.]{1,63}\.[^\s<>\"'(),;:@\[\]=]{1,253}"
+)
 _URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,64}:)[^\s/@]{1,256}(@)")
 _BEARER = re.compile(r"\b(Bearer\s+|mh_)[A-Za-z0-9_.~+/=-]{8,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -89,7 +91,7 @@ def configure(*, format: str = "text", level: str = "info", secret_key: str = ""
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("sqlalchemy.engine", "asyncio", "amqp", "mail.log"):  # mail.log is aiosmtpd's, a line a command
+    for chatty in ("sqlalchemy.engine", "asyncio", "amqp", "celery", "kombu", "mail.log"):  # mail.log is aiosmtpd's
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 

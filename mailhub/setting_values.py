@@ -125,7 +125,7 @@ def database_url(value: str) -> str:
 
 
 def broker_url(value: str) -> str:
-    if value not in ("embedded", "pgmq://", "memory://") and not value.startswith(("amqp://", "amqps://")):
+    if value not in ("embedded", "pgmq://embedded", "memory://") and not value.startswith(("amqp://", "amqps://")):
         raise ValueError("must be `embedded` or a URL like amqp://user:password@host/vhost")
     return value
 

@@ -172,7 +172,7 @@ class _Supervisor:
         """What is started at once, and what when the database is prepared."""
         settings, environ = self.settings, self._environ()
         bin_folder = Path(sys.executable).parent
-        pserve = [str(bin_folder / "pserve"), "--server-name", "up", "--app-name"]
+        pserve = [str(bin_folder / "pserve"), "-q", "--server-name", "up", "--app-name"]
         first = [
             Watched(
                 "site",
@@ -226,7 +226,7 @@ class _Supervisor:
             "MAILHUB_METRICS_PORT": "0",
             "PYTHONUNBUFFERED": "1",
             # Celery warns a root user about pickle, which we don't accept.
-            "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore::RuntimeWarning:celery.platforms"),
+            "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore::UserWarning:celery.platforms"),
         }
 
     def _turn(self, seconds: float) -> None:
