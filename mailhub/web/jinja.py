@@ -117,7 +117,7 @@ def nav_creations(context: Context) -> Any:
 
 @pass_context
 def nav_projects(context: Context) -> Any:
-    return my_projects(request_of(context))
+    return request_of(context).my_projects
 
 
 @pass_context
@@ -139,6 +139,7 @@ def includeme(config: Configurator) -> None:
     settings["jinja2.newstyle"] = "true"
     settings["jinja2.trim_blocks"] = settings["jinja2.lstrip_blocks"] = "true"
     settings["jinja2.finalize"] = _finalize
+    config.add_request_method(my_projects, "my_projects", reify=True)
     config.add_jinja2_renderer(".html", settings_prefix="jinja2.")
 
     def equip() -> None:

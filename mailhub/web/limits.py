@@ -9,23 +9,22 @@ from sqlalchemy import text
 
 from mailhub.db import side_transaction
 
+#: One statement, so that parallel requests cannot share a token. No row comes back where there was none to take.
 _TAKE = text(
     """
     INSERT INTO rate_limit AS r (key, tokens, at)
-    VALUES (:key, :burst - :cost, clock_timestamp())
+    VALUES (:key, :burst - 1, clock_timestamp())
     ON CONFLICT (key) DO UPDATE SET
         at = clock_timestamp(),
-        tokens = least(:burst, r.tokens + extract(epoch FROM clock_timestamp() - r.at) * :rate)
-            - CASE
-                WHEN least(:burst, r.tokens + extract(epoch FROM clock_timestamp() - r.at) * :rate) >= :cost
-                THEN :cost ELSE 0
-              END
+        tokens = least(:burst, r.tokens + extract(epoch FROM clock_timestamp() - r.at) * :rate) - 1
+        WHERE least(:burst, r.tokens + extract(epoch FROM clock_timestamp() - r.at) * :rate) >= 1
     RETURNING tokens
     """
 )
 _PEEK = text(
     "SELECT least(:burst, tokens + extract(epoch FROM clock_timestamp() - at) * :rate) FROM rate_limit WHERE key = :key"
 )
+_GIVE_BACK = text("UPDATE rate_limit SET tokens = least(:burst, tokens + 1) WHERE key = :key")
 
 
 def wait_seconds(registry: Any, key: str, *, burst: float, per_seconds: float) -> int:
@@ -41,9 +40,12 @@ def take(registry: Any, key: str, *, burst: float, per_seconds: float) -> int:
 
     It has a transaction of its own, so that a refused request is counted too.
     """
-    waiting = wait_seconds(registry, key, burst=burst, per_seconds=per_seconds)
-    if waiting:
-        return waiting
     with side_transaction(registry) as session:
-        session.execute(_TAKE, {"key": key, "burst": burst, "rate": burst / per_seconds, "cost": 1})
-    return 0
+        taken = session.execute(_TAKE, {"key": key, "burst": burst, "rate": burst / per_seconds}).one_or_none()
+    return 0 if taken is not None else max(1, wait_seconds(registry, key, burst=burst, per_seconds=per_seconds))
+
+
+def give_back(registry: Any, key: str, *, burst: float) -> None:
+    """Undo a `take`: what it was taken for has turned out well."""
+    with side_transaction(registry) as session:
+        session.execute(_GIVE_BACK, {"key": key, "burst": burst})
