@@ -47,6 +47,7 @@ __all__ = [
 
 PORT = 5432  # only a part of the socket's file name
 NAME = "mailhub"  # of the role and of its database
+WAIT_SECONDS = 30.0  # for another process that is just starting the server
 _SOCKET_PATH_LIMIT = 107  # bytes, unix(7)
 
 _SETTINGS = {
@@ -128,7 +129,7 @@ def running_server(home: Path, *, durable: bool = True, binaries: Path | None = 
     `durable=False` trades safety for speed, for tests. `binaries` is another PostgreSQL's bin folder (15 or newer).
     Call it from the main thread: the server ends with the thread that started it.
     """
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + WAIT_SECONDS
     while (server := find_server(home)) is None:
         lock = hold_lock(home)
         if lock is not None:
@@ -276,6 +277,8 @@ class Postgres:
         status = folder.lstat()
         if folder.is_symlink() or status.st_uid != owner or status.st_mode & 0o077:
             raise PostgresError(f"{folder} is not a private folder of user {owner}: remove it")
+        for left in folder.glob(".s.PGSQL.*"):  # of a server that was killed; its pid may be somebody else's by now
+            left.unlink()
         return folder
 
     def _log_file(self) -> IO[bytes]:
@@ -317,20 +320,25 @@ class Postgres:
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(name, name))
 
     def _end_orphan(self) -> None:
-        """Stops a server of this home whose parent was killed and which is not done with stopping."""
-        lines = _pid_file(self.home)
-        if not lines or not _serves(int(lines[0]), self.data):
+        """Stops what a killed parent left of this home's server: a postmaster that is not done, or its orphans.
+
+        Then removes its postmaster.pid, which would stop the next start if the pid belongs to somebody else by now, or
+        to a zombie that nobody buries (in a container without an init). We hold the home's lock, so it is not in use.
+        """
+        if not Path("/proc/self/cwd").exists():
             return
-        pid = int(lines[0])
-        for number in (signal.SIGINT, signal.SIGQUIT):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             deadline = time.monotonic() + 10
-            while time.monotonic() < deadline:
-                if not _serves(pid, self.data):
-                    return
-                time.sleep(0.05)
-        raise PostgresError(f"an older PostgreSQL (process {pid}) of {self.home} does not stop")
+            for pid in (left := _working_in(self.data)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            while left and time.monotonic() < deadline:
+                time.sleep(0.02)
+                left = _working_in(self.data)
+            if not left:
+                (self.data / "postmaster.pid").unlink(missing_ok=True)
+                return
+        raise PostgresError(f"an older PostgreSQL of {self.home} does not stop: processes {left}")
 
     def _check_version(self) -> None:
         written, ours = int((self.data / "PG_VERSION").read_text()), self._major()
@@ -385,10 +393,13 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _serves(pid: int, data: Path) -> bool:
-    """Whether this process is a server that works in `data`: PostgreSQL's working folder is its data folder."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state != "Z" and Path(f"/proc/{pid}/cwd").resolve() == data.resolve()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return False
+def _working_in(data: Path) -> list[int]:
+    """The processes whose working folder is `data`: a PostgreSQL server's own, and nobody else's."""
+    found = []
+    folder = str(data.resolve())
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it ended, is a zombie, or belongs to somebody else
+                if str((entry / "cwd").readlink()) == folder:
+                    found.append(int(entry.name))
+    return found
