@@ -136,8 +136,11 @@ def date_value(moment: datetime) -> str:
 
 def encoded_words(value: str, first_room: int) -> str:
     """The text as encoded-words joined by `CRLF SPACE`; `first_room` characters are left on the first line."""
-    q_length = sum(len(_Q[byte]) for byte in value.encode())
-    return _words(value, first_room, as_q=q_length <= len(value.encode()) * 4 / 3)
+    raw = value.encode()
+    foreign = sum(byte not in _Q_SAFE and byte != 32 for byte in raw)
+    if foreign * 6 > len(raw) and -(-len(raw) // 3) * 4 <= min(MAX_WORD, first_room) - len("=?utf-8?b??="):
+        return _word(value, as_q=False)
+    return _words(value, first_room, as_q=foreign * 6 <= len(raw))
 
 
 def header_names(data: bytes) -> list[str]:
@@ -159,15 +162,15 @@ def _words(value: str, first_room: int, *, as_q: bool) -> str:
         raw = char.encode()
         cost = sum(len(_Q[byte]) for byte in raw) if as_q else len(raw)
         if held and (size + cost if as_q else -(-(size + cost) // 3) * 4) > room:
-            words.append(_word("".join(held), as_q))
+            words.append(_word("".join(held), as_q=as_q))
             held, size, room = [], 0, MAX_WORD - len("=?utf-8?q??=")
         held.append(char)
         size += cost
-    words.append(_word("".join(held), as_q))
+    words.append(_word("".join(held), as_q=as_q))
     return "\r\n ".join(words)
 
 
-def _word(text: str, as_q: bool) -> str:
+def _word(text: str, *, as_q: bool) -> str:
     raw = text.encode()
     return f"=?utf-8?q?{''.join(_Q[byte] for byte in raw)}?=" if as_q else f"=?utf-8?b?{b64encode(raw).decode()}?="
 

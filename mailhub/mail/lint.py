@@ -45,18 +45,17 @@ SYNTAX = {"comment_start_string": "{##", "comment_end_string": "##}", "keep_trai
 _PARSER = Environment(autoescape=True, **SYNTAX)  # type: ignore[arg-type]
 
 
-def lint(source: str, known: Collection[str] | None = None, *, internal: bool = False) -> list[Problem]:
+def lint(source: str, known: Collection[str] | None = None) -> list[Problem]:
     """What stands against sending this source, in the order of its lines; empty when nothing does.
 
     `known` are the project's custom fields: with them, a name that is neither theirs nor standard is a problem.
-    `internal` allows the names that the compiler itself puts in.
     """
     try:
         tree = parse(source)
     except SourceRefused as refusal:
         return [refusal.problem]
     found: dict[tuple[str, str, int], Problem] = {}
-    for problem in _walk(tree, known, internal):
+    for problem in _walk(tree, known):
         found.setdefault((problem.code, str(problem.params), problem.line), problem)
     return sorted(found.values(), key=lambda problem: problem.line)
 
@@ -107,7 +106,7 @@ def loop_names(tree: nodes.Template) -> set[str]:
     return targets | {"loop"} if targets else targets
 
 
-def _walk(tree: nodes.Template, known: Collection[str] | None, internal: bool) -> Iterator[Problem]:
+def _walk(tree: nodes.Template, known: Collection[str] | None) -> Iterator[Problem]:
     """All problems of the tree. Iterative: the depth of the tree is the attacker's choice."""
     stack: list[tuple[nodes.Node, int, frozenset[str]]] = [(tree, 0, frozenset())]
     while stack:
@@ -120,7 +119,7 @@ def _walk(tree: nodes.Template, known: Collection[str] | None, internal: bool) -
             continue
         yield from _check(node, targets)
         if isinstance(node, nodes.Name | nodes.Getattr | nodes.Getitem):
-            yield from _check_name(node, targets, known, internal)
+            yield from _check_name(node, targets, known)
             if _dotted(node) is not None:
                 continue
         if isinstance(node, nodes.For) and isinstance(node.target, nodes.Name):
@@ -173,9 +172,7 @@ def _target(loop: nodes.For) -> str:
     return loop.target.name if isinstance(loop.target, nodes.Name) else ""
 
 
-def _check_name(
-    node: nodes.Node, targets: frozenset[str], known: Collection[str] | None, internal: bool
-) -> Iterator[Problem]:
+def _check_name(node: nodes.Node, targets: frozenset[str], known: Collection[str] | None) -> Iterator[Problem]:
     line = node.lineno or 0
     dotted = _dotted(node)
     if dotted is None:
@@ -186,10 +183,8 @@ def _check_name(
             yield Problem("tag_not_allowed", {"tag": "[…]"}, line)
         return
     parts = dotted.split(".")
-    if any(part.startswith("_") for part in parts) or (parts[0].startswith(INTERNAL_PREFIX) and not internal):
+    if any(part.startswith("_") for part in parts) or parts[0].startswith(INTERNAL_PREFIX):
         yield Problem("name_reserved", {"name": dotted}, line)
-    elif parts[0].startswith(INTERNAL_PREFIX):
-        return
     elif parts[0] in targets:
         if parts[0] == "loop" and (len(parts) != 2 or parts[1] not in LOOP_NAMES):
             yield Problem("unknown_field", {"name": dotted}, line)

@@ -18,6 +18,7 @@ _NEXT = re.compile(rf"<!--|<(/?)([A-Za-z][^\s/>{MASK}]*)|<[!?/]")
 _BLANK = re.compile(rf"[\s/{MASK}]*")
 _NAME = re.compile(rf"[^\s/>{MASK}][^\s/>={MASK}]*")
 _EQUALS = re.compile(r"\s*=\s*")
+_SPECIAL = re.compile("[&<>\"']")
 _UNQUOTED = re.compile(r"[^\s>]+")
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
@@ -88,6 +89,8 @@ def unescape(value: str) -> str:
 
 def escape_attribute(value: str) -> str:
     """The value for use between double quotes; merge expressions are left as they are."""
+    if not _SPECIAL.search(value):
+        return value
     pieces: list[str] = []
     position = 0
     for start, end in (*expressions(value), (len(value), len(value))):

@@ -1,7 +1,6 @@
 """The merge language of letters: Jinja's syntax, reduced to what lint.py allows, over plain data only.
 
-A template is compiled once per campaign version and rendered for each recipient. Measured: 40 µs for 11 kB of HTML
-with 8 merge fields, 130 µs with 40 tracked links in it; compiling 3–15 ms.
+A template is compiled once per campaign version and rendered for each recipient.
 """
 
 import json
@@ -70,15 +69,13 @@ class Template:
             raise RenderFailed(Problem("render_failed")) from error
 
 
-def compile_template(
-    source: str, *, kind: Kind = "html", known: Collection[str] | None = None, internal: bool = False
-) -> Template:
+def compile_template(source: str, *, kind: Kind = "html", known: Collection[str] | None = None) -> Template:
     """The source, compiled; raises TemplateRefused with what lint finds.
 
     `html` escapes values for text and quoted attributes, `url` percent-encodes them, `header` turns line breaks and
     control characters in them into spaces, `text` leaves them as they are.
     """
-    if problems := lint(source, known, internal=internal):
+    if problems := lint(source, known):
         raise TemplateRefused(problems)
     tree = parse(source)
     environment = _ENVIRONMENTS[kind]

@@ -64,7 +64,12 @@ def html_to_text(source: str) -> str:
 def tidy(text: str) -> str:
     """No spaces at line ends, at most one empty line in a row, none at the start, one line break at the end."""
     lines = "\n".join(line.rstrip() for line in text.split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", lines).strip("\n") + "\n"
+    return squeeze(lines).strip("\n") + "\n"
+
+
+def squeeze(text: str) -> str:
+    """At most one empty line in a row: conditions that were not met leave several."""
+    return re.sub(r"\n(?:[ \t]*\n){2,}", "\n\n", text) if "\n\n\n" in text or "\n \n" in text else text
 
 
 def _hide_expressions(source: str, kept: list[str]) -> str:
