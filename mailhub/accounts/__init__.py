@@ -1,1 +1,1 @@
-"""Room people: sign-in, members of a project, API keys."""
+"""Room people: sign-in, one's own account, members of a project, API keys, admins' tokens."""
