@@ -50,6 +50,7 @@ def projects(config: Configurator) -> None:
     add("projects.members", "/projects/{project}/members", factory=PROJECT)
     member = "mailhub.projects.resources.MemberContext"
     add("projects.member_role", "/projects/{project}/members/{user_id}/role", factory=member)
+    add("projects.member_link", "/projects/{project}/members/{user_id}/link", factory=member)
     add("projects.member_remove", "/projects/{project}/members/{user_id}/remove", factory=member)
     add("projects.journal", "/projects/{project}/journal", factory=PROJECT)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 from sqlalchemy import select
+from sqlalchemy.orm import contains_eager
 
-from mailhub.models import Membership, Sender
+from mailhub.models import Membership, Sender, User
 from mailhub.security.context import ProjectContext, number_of
 
 
@@ -29,8 +30,12 @@ class MemberContext(ProjectContext):
     def __init__(self, request: Request) -> None:
         super().__init__(request)
         found = request.dbsession.scalars(
-            select(Membership).where(Membership.project_id == self.project.id, Membership.user_id == number_of(request, "user_id"))
+            select(Membership)
+            .join(Membership.user)
+            .options(contains_eager(Membership.user))
+            .where(Membership.project_id == self.project.id, Membership.user_id == number_of(request, "user_id"))
         ).one_or_none()
         if found is None:
             raise HTTPNotFound()
         self.membership: Membership = found
+        self.user: User = found.user

@@ -1,0 +1,41 @@
+"""What the project's pages take. Domains, addresses and zones are looked at by the service."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mailhub.models import Role
+from mailhub.web.forms import Form
+
+
+class NewProject(Form):
+    name: str = Field(min_length=1, max_length=100)
+    slug: str = Field(min_length=1, max_length=40)
+    domain: str = Field(min_length=1, max_length=253)
+    time_zone: str = Field(max_length=64)
+    language: str = Field(max_length=8)
+
+
+class ProjectSettings(Form):
+    name: str = Field(min_length=1, max_length=100)
+    domain: str = Field(min_length=1, max_length=253)
+    time_zone: str = Field(max_length=64)
+    language: str = Field(max_length=8)
+    postal_address: str = Field(default="", max_length=500)
+    notify_email: str = Field(default="", max_length=320)
+
+
+class SenderForm(Form):
+    email: str = Field(min_length=1, max_length=320)
+    name: str = Field(default="", max_length=100)
+    reply_to: str = Field(default="", max_length=320)
+    is_default: bool = False
+
+
+class Invitation(Form):
+    email: str = Field(min_length=1, max_length=320)
+    role: Role
+
+
+class RoleChange(Form):
+    role: Role

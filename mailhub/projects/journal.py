@@ -1,0 +1,111 @@
+"""The project's journal: who did what, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyramid.request import Request
+from pyramid.view import view_config
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mailhub.models import AuditEntry
+from mailhub.security.context import ProjectContext
+from mailhub.web import paging
+from mailhub.web.i18n import _
+
+#: What an action is called for people. An action that is not here is shown as it is written down.
+ACTIONS = {
+    "project.created": _("created the project"),
+    "project.changed": _("changed the project's settings"),
+    "sender.added": _("added a sender"),
+    "sender.changed": _("changed a sender"),
+    "sender.deleted": _("deleted a sender"),
+    "member.added": _("added somebody to the team"),
+    "member.link_made": _("made a sign-in link for somebody"),
+    "member.role_changed": _("changed somebody's role"),
+    "member.removed": _("removed somebody from the team"),
+    "api_key.created": _("made an API key"),
+    "api_key.revoked": _("revoked an API key"),
+    "list.created": _("created a list"),
+    "list.changed": _("changed a list"),
+    "list.deleted": _("deleted a list"),
+    "subscriber.created": _("added a subscriber"),
+    "subscriber.changed": _("changed a subscriber"),
+    "subscriber.deleted": _("erased a subscriber"),
+    "subscriber.subscribed": _("subscribed somebody to a list"),
+    "subscriber.unsubscribed": _("unsubscribed somebody"),
+    "import.created": _("uploaded a file to import"),
+    "import.started": _("started an import"),
+    "campaign.created": _("created a campaign"),
+    "campaign.changed": _("changed a campaign"),
+    "campaign.scheduled": _("scheduled a campaign"),
+    "campaign.started": _("started a campaign"),
+    "campaign.paused": _("paused a campaign"),
+    "campaign.resumed": _("resumed a campaign"),
+    "campaign.cancelled": _("cancelled a campaign"),
+    "campaign.copied": _("copied a campaign"),
+    "campaign.archived": _("archived a campaign"),
+    "campaign.unarchived": _("took a campaign out of the archive"),
+    "campaign.deleted": _("deleted a campaign"),
+    "campaign.tested": _("sent a test letter"),
+}
+
+
+def entries(
+    dbsession: Session, project_id: int, *, actor: str = "", before: int | None = None, limit: int = paging.PAGE_SIZE
+) -> Sequence[AuditEntry]:
+    """Up to `limit + 1` entries, newest first, from the one before `before` on; of one `actor`, if one is given."""
+    wanted = select(AuditEntry).where(AuditEntry.project_id == project_id)
+    if actor:
+        wanted = wanted.where(AuditEntry.actor == actor)
+    if before is not None:
+        wanted = wanted.where(AuditEntry.id < before)
+    return dbsession.scalars(wanted.order_by(AuditEntry.id.desc()).limit(limit + 1)).all()
+
+
+@view_config(
+    route_name="projects.journal", request_method="GET", permission="journal:view", renderer="projects/journal.html"
+)
+@view_config(
+    route_name="projects.journal",
+    request_method="GET",
+    permission="journal:view",
+    renderer="projects/_journal_rows.html",
+    hx_target="journal-rows",
+)
+def journal(context: ProjectContext, request: Request) -> dict[str, Any]:
+    actor = request.GET.get("actor", "")[:320]
+    after = paging.read_cursor(request.GET.get("after"), int)
+    found = entries(request.dbsession, context.project.id, actor=actor, before=after[0] if after is not None else None)
+    page = paging.page_of(found, paging.PAGE_SIZE, lambda entry: (entry.id,))
+    return {
+        "entries": [(entry, ACTIONS.get(entry.action, entry.action), _facts(entry)) for entry in page.rows],
+        "actor": actor,
+        "actor_options": [(one, one) for one in _actors(request.dbsession, context.project.id)],
+        "next": paging.next_url(request, page),
+        "first": paging.first_url(request),
+    }
+
+
+def _actors(dbsession: Session, project_id: int) -> list[str]:
+    """Who has an entry in the project's last thousand."""
+    latest = (
+        select(AuditEntry.actor)
+        .where(AuditEntry.project_id == project_id)
+        .order_by(AuditEntry.id.desc())
+        .limit(1000)
+        .subquery()
+    )
+    return sorted(actor for actor in dbsession.scalars(select(latest.c.actor).distinct()) if actor)
+
+
+def _facts(entry: AuditEntry) -> str:
+    """The entry's detail in one line, as it was written down."""
+    pairs = []
+    for name, value in entry.detail.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        if shown:
+            pairs.append(f"{name}: {shown}")
+    return "; ".join(pairs)
