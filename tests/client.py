@@ -56,7 +56,7 @@ class Client(TestApp):
 
     def fragment(self, url: str, target: str, **kw: Any) -> TestResponse:
         """GET as htmx does for the element with the id `target`."""
-        return self.get(url, headers={"HX-Request": "true", "HX-Target": target}, **kw)
+        return self.get(url, headers={"HX-Request": "true", "HX-Target": f"div#{target}"}, **kw)
 
     def api(self, session: Session, project_id: int, *scopes: str) -> ApiClient:
         """A client of the JSON API with a fresh key."""

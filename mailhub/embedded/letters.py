@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.header import decode_header, make_header
+from email.header import decode_header
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -274,9 +274,11 @@ def _decoded(value: str) -> str:
     """A header for reading: encoded words decoded, on one line. What can't be decoded is shown as it is."""
     unfolded = re.sub(r"\r?\n[ \t]*", " ", value)
     try:
-        return _clean(str(make_header(decode_header(unfolded))))
-    except (ValueError, LookupError, AssertionError):  # HeaderParseError is a ValueError
+        parts = decode_header(unfolded)
+    except (ValueError, AssertionError):  # HeaderParseError is a ValueError
         return _clean(unfolded)
+    texts = (part if isinstance(part, str) else _text(part, charset or "ascii") for part, charset in parts)
+    return _clean("".join(texts))
 
 
 def _text(payload: bytes, charset: str) -> str:

@@ -21,7 +21,7 @@ __all__ = ["LETTERS_KEPT", "REPLIES", "SmtpServer", "serve"]
 
 SIZE_LIMIT = 50 * 1024 * 1024
 _LINE_LIMIT = 4096
-_PATH = re.compile(r"(?:FROM|TO):\s*<?([^<>\s]*)>?((?:\s+\S+)*)\s*", re.IGNORECASE)
+_PATH = re.compile(r"(?:FROM|TO):\s*(?:<([^<>\s]*)>|([^<>\s]+))((?:\s+[^<>\s]+)*)", re.IGNORECASE)
 
 REPLIES = {
     "bounce": ("RCPT", "550 5.1.1 no such user here"),
@@ -109,23 +109,23 @@ class _Connection(asyncio.Protocol):
         match = _PATH.fullmatch(rest)
         if match is None or not rest.upper().startswith("FROM"):
             self._reply("501 5.5.4 MAIL FROM:<address>")
-        elif (size := re.search(r"\bSIZE=(\d{1,18})", match[2], re.IGNORECASE)) and int(size[1]) > SIZE_LIMIT:
+        elif (size := re.search(r"\bSIZE=(\d{1,18})", match[3], re.IGNORECASE)) and int(size[1]) > SIZE_LIMIT:
             self._reply("552 5.3.4 message too big")
         else:
             self._reset()
-            self.sender = match[1]
+            self.sender = match[1] or match[2] or ""
             self._reply("250 2.1.0 ok")
 
     def smtp_rcpt(self, rest: str) -> None:
         match = _PATH.fullmatch(rest)
         if self.sender is None:
             self._reply("503 5.5.1 MAIL first")
-        elif match is None or "@" not in match[1] or not rest.upper().startswith("TO"):
+        elif match is None or "@" not in (match[1] or match[2] or "") or not rest.upper().startswith("TO"):
             self._reply("501 5.1.3 RCPT TO:<address>")
-        elif reply := self._chosen("RCPT", match[1]):
+        elif reply := self._chosen("RCPT", match[1] or match[2]):
             self._reply(reply)
         else:
-            self.recipients.append(match[1])
+            self.recipients.append(match[1] or match[2])
             self._reply("250 2.1.5 ok")
 
     def smtp_data(self, _rest: str) -> None:
