@@ -3,58 +3,28 @@
 The same compiled letter makes the bytes that are sent, the preview and the web version, so that they can't differ.
 """
 
-import html as html_module
 import json
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from mailhub.mail.compose import finish, identity_headers, list_headers, unsubscribe_headers
-from mailhub.mail.footer import html_footer, text_footer
+from mailhub.mail.document import LINK_SLOT, PIXEL_SLOT, CampaignSource, document, plain_text
 from mailhub.mail.headers import UnsafeHeader, custom_header, date_value, mailbox_header, structured_header, text_header
-from mailhub.mail.links import LinkUse, add_pixel, check_links, extract_links, has_own_link, rewrite_links
+from mailhub.mail.links import LinkUse, add_pixel, check_links, extract_links, rewrite_links
 from mailhub.mail.lint import SourceRefused, fields, lint, loop_names, parse
-from mailhub.mail.merge import UNSUBSCRIBE_NAMES, expressions, merge_context
+from mailhub.mail.merge import expressions, merge_context
 from mailhub.mail.mime import boundary_of, multipart, text_part
 from mailhub.mail.problem import Problem
-from mailhub.mail.scan import after_body_start, escape_attribute, tags
-from mailhub.mail.styles import StylesNotInlined, inline_styles
+from mailhub.mail.scan import escape_attribute
 from mailhub.mail.template import RenderFailed, Template, TemplateRefused, compile_template, guarded_text
-from mailhub.mail.text import html_to_text, squeeze
+from mailhub.mail.text import squeeze
 
 # Gmail shows the first 102 kB of the HTML and hides the rest, the unsubscribe link with it.
 GMAIL_CLIP_BYTES = 102 * 1024
 
-# Where a link (with its position in three digits) or the pixel goes, in letters of the private use area: the template
-# engine sees plain text, which is faster than an expression for each link.
-_SLOT = "\ue100"
-_PIXEL_SLOT = "\ue102"
-_SLOT_LETTERS = re.compile("[\ue100\ue102]")
 _PIXEL = '<img src="{url}" width="1" height="1" alt="" style="display:block;border:0">'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CampaignSource:
-    """What a marketer wrote, and who sends it. `known_fields` are the project's custom fields; None accepts any."""
-
-    subject: str
-    html: str
-    from_email: str
-    from_name: str = ""
-    reply_to: str = ""
-    preheader: str = ""
-    text: str = ""
-    list_id: str = ""
-    list_name: str = ""
-    feedback_id: str = ""
-    project_name: str = ""
-    campaign_name: str = ""
-    postal_address: str = ""
-    language: str = "en"
-    known_fields: Collection[str] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,18 +173,18 @@ def compile_campaign(source: CampaignSource) -> CompiledCampaign:
     constant = _constant_headers(source, problems)
     if any(problem.level == "error" for problem in problems):
         return CompiledCampaign(source, problems, [], used, None, constant)
-    html = _document(source, problems)
+    html = document(source, problems)
     variables = _loop_variables(html)
     problems += check_links(html, loop_variables=variables)
     uses = extract_links(html, loop_variables=variables)
-    slotted = rewrite_links(html, lambda position, _: f"{_SLOT}{position:03}", loop_variables=variables)
-    text = _text(source, slotted)
+    slotted = rewrite_links(html, lambda position, _: f"{LINK_SLOT}{position:03}", loop_variables=variables)
+    text = plain_text(source, slotted)
     parts = None
     try:
         if not any(problem.level == "error" for problem in problems):
             parts = _Parts(
                 subject=compile_template(source.subject, kind="header", known=source.known_fields),
-                html=_compile(add_pixel(slotted, _PIXEL_SLOT), source, "html"),
+                html=_compile(add_pixel(slotted, PIXEL_SLOT), source, "html"),
                 text=_compile(text, source, "text"),
                 text_has_blocks="{%" in text,
                 links=tuple(compile_template(link.url, kind="url", known=source.known_fields) for link in uses),
@@ -269,38 +239,6 @@ def _constant_headers(source: CampaignSource, problems: list[Problem]) -> list[b
     return fields
 
 
-def _document(source: CampaignSource, problems: list[Problem]) -> str:
-    """The HTML with its shell, preheader and footer, styles inlined."""
-    html = _SLOT_LETTERS.sub("", source.html if source.html.strip() else _paragraphs(source.text))
-    names = {tag.name for tag in tags(html)}
-    if "body" not in names and "html" not in names:
-        html = (
-            f'<!DOCTYPE html>\n<html lang="{html_module.escape(source.language)}">\n'
-            '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"></head>\n'
-            f"<body>\n{html}\n</body>\n</html>\n"
-        )
-    if source.preheader.strip():
-        place = after_body_start(html)
-        hidden = "display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;mso-hide:all"
-        html = f'{html[:place]}<div style="{hidden}">{_escape_text(source.preheader)}</div>{html[place:]}'
-    if not has_own_link(html, UNSUBSCRIBE_NAMES):
-        html = add_pixel(html, html_footer(source.language, with_address=bool(source.postal_address)))
-    try:
-        return inline_styles(html)
-    except StylesNotInlined:
-        problems.append(Problem("css_not_inlined", level="warning", part="html"))
-        return html
-
-
-def _text(source: CampaignSource, slotted: str) -> str:
-    if not source.text.strip():
-        return html_to_text(slotted)
-    text = _SLOT_LETTERS.sub("", source.text)
-    if has_own_link(text, UNSUBSCRIBE_NAMES):
-        return text
-    return text.rstrip() + text_footer(source.language, with_address=bool(source.postal_address))
-
-
 def _compile(text: str, source: CampaignSource, part: str) -> Template:
     kind = "html" if part == "html" else "text"
     try:
@@ -314,21 +252,6 @@ def _loop_variables(html: str) -> set[str]:
         return loop_names(parse(html))
     except SourceRefused:
         return set()
-
-
-def _paragraphs(text: str) -> str:
-    """A plain text as simple HTML, for letters that have no HTML of their own."""
-    paragraphs = _escape_text(text.strip()).replace("\r\n", "\n").split("\n\n")
-    return "\n".join(f"<p>{paragraph.replace(chr(10), '<br>')}</p>" for paragraph in paragraphs)
-
-
-def _escape_text(text: str) -> str:
-    pieces: list[str] = []
-    position = 0
-    for start, end in (*expressions(text), (len(text), len(text))):
-        pieces += (html_module.escape(text[position:start], quote=False), text[start:end])
-        position = end
-    return "".join(pieces)
 
 
 def _to_header(recipient: Recipient) -> bytes:
@@ -347,7 +270,7 @@ def _to_header(recipient: Recipient) -> bytes:
 
 def _fill_slots(text: str, links: Sequence[str], pixel: str) -> str:
     """The slots replaced. A value that looks like a slot becomes a link of this very letter, or nothing."""
-    first, *pieces = text.replace(_PIXEL_SLOT, pixel).split(_SLOT)
+    first, *pieces = text.replace(PIXEL_SLOT, pixel).split(LINK_SLOT)
     filled = [first]
     for piece in pieces:
         number = piece[:3]
