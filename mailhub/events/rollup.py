@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from psycopg import Cursor
@@ -48,8 +48,9 @@ def move(cursor: Cursor[Any], events: Sequence[Event]) -> list[Event]:
 
     Left out is only that a person leaves by a campaign once more: the first time is the one that counts.
     """
-    places = _places(cursor, events)
-    counted = [(event, place) for event in events if (place := places.get(_place_key(event))) is not None]
+    keyed = [(event, _place_key(event)) for event in events]
+    places = _places(cursor, {key for _event, key in keyed})
+    counted = [(event, place) for event, key in keyed if (place := places.get(key)) is not None]
     of_campaigns = [event for event, place in counted if place.campaign]
     uniques, repeated = _react(cursor, of_campaigns)
     if repeated:
@@ -72,7 +73,7 @@ def move(cursor: Cursor[Any], events: Sequence[Event]) -> list[Event]:
 
 
 def _quarter(at: datetime) -> datetime:
-    return at - timedelta(minutes=at.minute % 15, seconds=at.second, microseconds=at.microsecond)
+    return at.replace(minute=at.minute - at.minute % 15, second=0, microsecond=0)
 
 
 def _place_key(event: Event) -> _Key:
@@ -81,9 +82,8 @@ def _place_key(event: Event) -> _Key:
     return event.project_id, campaign_id, _quarter(event.at)
 
 
-def _places(cursor: Cursor[Any], events: Sequence[Event]) -> Mapping[_Key, _Place]:
-    keys = sorted({_place_key(event) for event in events}, key=lambda key: (key[0], key[1] or 0, key[2]))
-    rows = _run(cursor, "days_of_events", ("project_id", "campaign_id", "quarter"), keys).fetchall()
+def _places(cursor: Cursor[Any], keys: set[_Key]) -> Mapping[_Key, _Place]:
+    rows = _run(cursor, "days_of_events", ("project_id", "campaign_id", "quarter"), list(keys)).fetchall()
     return {(project, campaign, quarter): _Place(day, known) for project, campaign, quarter, day, known in rows}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
@@ -108,12 +109,13 @@ def _row(event: Event) -> tuple[Any, ...]:
 
 
 def _clean(value: str, most: int = MAX_TEXT) -> str:
-    value = value[:most]
-    if value.isascii():
-        return value.replace("\0", "")
-    return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    if not value:
+        return value
+    value = value[:most].replace("\0", "")
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
+@lru_cache(maxsize=4096)
 def _address(value: str | None) -> str | None:
     """An IP address that the column takes; a proxy's nonsense is none."""
     try:

@@ -223,7 +223,7 @@ def campaign_totals(dbsession: Session, project_id: int, campaign_id: int) -> Ca
 def campaign_links(dbsession: Session, project_id: int, campaign_id: int) -> list[LinkClicks]:
     """A campaign's links in the order of the letter, clicked or not."""
     rows = _rows(dbsession, "campaign_links", project_id=project_id, campaign_id=campaign_id)
-    return [LinkClicks(*row) for row in rows]
+    return [LinkClicks(*tuple(row)) for row in rows]
 
 
 def campaign_days(dbsession: Session, project_id: int, campaign_id: int, *, most: int = 90) -> list[Day]:
@@ -255,17 +255,18 @@ def campaign_summaries(
 ) -> dict[int, CampaignSummary]:
     """The numbers of these campaigns by their id; those that were never started have none."""
     rows = _rows(dbsession, "campaign_summaries", project_id=project_id, campaign_ids=list(campaign_ids))
-    return {row.campaign_id: CampaignSummary(*row) for row in rows}
+    return {row.campaign_id: CampaignSummary(*tuple(row)) for row in rows}
 
 
 def recent_campaigns(dbsession: Session, project_id: int, *, most: int = 5) -> list[RecentCampaign]:
     """The campaigns that are being sent, then those that were started last."""
-    return [RecentCampaign(*row) for row in _rows(dbsession, "recent_campaigns", project_id=project_id, most=most)]
+    rows = _rows(dbsession, "recent_campaigns", project_id=project_id, most=most)
+    return [RecentCampaign(*tuple(row)) for row in rows]
 
 
 def setup_steps(dbsession: Session, project_id: int) -> SetupSteps:
     """What a new project has already."""
-    return SetupSteps(*_rows(dbsession, "setup_steps", project_id=project_id)[0])
+    return SetupSteps(*tuple(_rows(dbsession, "setup_steps", project_id=project_id)[0]))
 
 
 def subscriber_timeline(
@@ -289,14 +290,14 @@ def subscriber_timeline(
         before_id=before_id,
         most=most,
     )
-    return [TimelineEvent(*row) for row in rows]
+    return [TimelineEvent(*tuple(row)) for row in rows]
 
 
 def message_timeline(dbsession: Session, project_id: int, message_id: UUID) -> list[TimelineEvent]:
     """A letter's events, oldest first. Its id is a UUID version 7: older partitions are not touched."""
     made = datetime.fromtimestamp((message_id.int >> 80) / 1000, UTC) - timedelta(days=1)
     rows = _rows(dbsession, "message_timeline", project_id=project_id, message_id=message_id, since=made)
-    return [TimelineEvent(*row) for row in rows]
+    return [TimelineEvent(*tuple(row)) for row in rows]
 
 
 def _rows(dbsession: Session, name: str, **binds: Any) -> Sequence[Row[Any]]:

@@ -25,7 +25,7 @@ def test_a_block_has_its_parts(tmp_path: Path) -> None:
     assert (days.name, days.doc, days.binds, days.tables) == (
         "days", "A row a day.", {"project_id": "bigint"}, ("project_day",)
     )  # fmt: skip
-    assert days.psycopg == "SELECT day FROM day WHERE project_id = %(project_id)s AND 5 %% 2 = 1"
+    assert days.psycopg == "SELECT day FROM day WHERE project_id = %(project_id)s AND 3 %% 2 = 1"
 
 
 @pytest.mark.parametrize(
