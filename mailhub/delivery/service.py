@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from mailhub.delivery.accept import Attachment, SingleLetter, accept
+from mailhub.delivery.fan_out import fan_out
 
-__all__ = ["Attachment", "SingleLetter", "accept"]
+__all__ = ["Attachment", "SingleLetter", "accept", "fan_out"]

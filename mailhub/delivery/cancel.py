@@ -1,0 +1,111 @@
+"""What is left of a cancelled campaign: everybody not yet written to is skipped, by set statements in slices."""
+
+from __future__ import annotations
+
+from mailhub.delivery import claim
+from mailhub.delivery.database import Connection
+from mailhub.delivery.dispatcher import Dispatcher
+from mailhub.delivery.pump import settle_abandoned
+
+#: Chunks that are skipped in one transaction.
+SLICE = 40
+
+_FREE = """
+    WITH lane AS (
+        SELECT project_id, campaign_id, lane, next_seq, least(next_seq + %(slice)s, last_seq + 1) AS until
+        FROM campaign_lane
+        WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s AND next_seq <= last_seq
+        ORDER BY lane
+        LIMIT 1
+        FOR UPDATE
+    ), moved AS (
+        UPDATE campaign_lane AS l
+        SET next_seq = f.until
+        FROM lane AS f
+        WHERE l.project_id = f.project_id AND l.campaign_id = f.campaign_id AND l.lane = f.lane
+    )
+    SELECT k.ids
+    FROM campaign_chunk AS k
+    JOIN lane AS f ON k.project_id = f.project_id AND k.campaign_id = f.campaign_id AND k.lane = f.lane
+    WHERE k.seq >= f.next_seq AND k.seq < f.until
+"""
+
+_SKIP = """
+    INSERT INTO message (
+        project_id, created_at, id, kind, queue, state, reason, project_domain, campaign_id, campaign_name, list_id,
+        list_name, subscriber_id, email, email_domain, settled_at
+    )
+    SELECT v.project_id, now(), uuid7(), 'campaign', 'bulk', 'skipped', 'cancelled', v.project_domain, v.campaign_id,
+           v.name, v.list_id, v.list_name, a.id, coalesce(s.email, ''), coalesce(s.email_domain, ''), now()
+    FROM unnest(%(ids)s::bigint[]) AS a (id)
+    JOIN campaign AS c ON c.project_id = %(project_id)s AND c.id = %(campaign_id)s
+    JOIN campaign_version AS v ON v.project_id = c.project_id AND v.campaign_id = c.id AND v.version = c.version
+    LEFT JOIN subscriber AS s ON s.project_id = c.project_id AND s.id = a.id
+"""
+
+_SKIP_DEFERRED = """
+    UPDATE message
+    SET state = 'skipped', reason = 'cancelled', due_at = NULL, settled_at = clock_timestamp()
+    WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s AND kind = 'campaign' AND state = 'deferred'
+      AND NOT in_flight
+"""
+
+_COUNT = """
+    UPDATE campaign_count
+    SET skipped = skipped + %(skipped)s, deferred = deferred - %(deferred)s, updated_at = clock_timestamp()
+    WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s
+"""
+
+#: Cancelled campaigns with somebody still waiting for a decision.
+OPEN = """
+    SELECT c.project_id, c.id
+    FROM campaign AS c
+    JOIN campaign_count AS n ON n.project_id = c.project_id AND n.campaign_id = c.id
+    WHERE c.state = 'cancelled' AND n.audience > n.sent + n.failed + n.unknown + n.skipped
+"""
+
+
+def cancel_rest(dispatcher: Dispatcher, project_id: int, campaign_id: int) -> None:
+    """Skip everybody whom the cancelled campaign has not reached. May be run again at any time.
+
+    Chunks that a worker holds are not touched: it gives them back within a letter, and the sweep comes again.
+    """
+    binds: dict[str, object] = {"project_id": project_id, "campaign_id": campaign_id, "slice": SLICE}
+
+    def free(connection: Connection) -> bool:
+        rows = connection.execute(_FREE, binds).fetchall()
+        _skip(connection, binds, [one for row in rows for one in row[0]])
+        return bool(rows)
+
+    def deferred(connection: Connection) -> None:
+        n = connection.execute(_SKIP_DEFERRED, binds).rowcount
+        if n:
+            connection.execute(_COUNT, binds | {"skipped": n, "deferred": n})
+
+    def given_back(connection: Connection) -> bool:
+        chunk = claim.take_over(
+            connection, dispatcher.owner, dispatcher.settings.delivery_lease_seconds, down=[], states=("cancelled",)
+        )
+        if chunk is None:
+            return False
+        settle_abandoned(dispatcher, connection, chunk)
+        rest = chunk.ids[chunk.pos :]
+        if rest:
+            claim.move(connection, chunk, len(chunk.ids), give_back=False)
+            own = {"project_id": chunk.project_id, "campaign_id": chunk.campaign_id}
+            _skip(connection, own, rest)
+        return True
+
+    while dispatcher.database.transaction(free) and not dispatcher.stopping():
+        pass
+    dispatcher.database.transaction(deferred)
+    while dispatcher.database.transaction(given_back) and not dispatcher.stopping():
+        pass
+
+
+def _skip(connection: Connection, binds: dict[str, object], ids: list[int]) -> None:
+    if not ids:
+        return
+    own = {"project_id": binds["project_id"], "campaign_id": binds["campaign_id"]}
+    connection.execute(_SKIP, own | {"ids": ids})
+    connection.execute(_COUNT, own | {"skipped": len(ids), "deferred": 0})

@@ -1,0 +1,259 @@
+"""Letters as bytes: a campaign's, compiled once a version and filled in for each recipient, and single ones."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import dict_row
+
+from mailhub import logs
+from mailhub.delivery.database import Connection, Database
+from mailhub.delivery.recipients import Recipient
+from mailhub.mail import campaign as bulk
+from mailhub.mail.compose import Letter, compose
+from mailhub.mail.links import add_pixel, rewrite_links
+from mailhub.mail.message_id import make_message_id
+from mailhub.mail.mime import Attachment
+from mailhub.mail.scan import escape_attribute
+from mailhub.mail.tokens import Kind, Signer
+from mailhub.mail.verp import make_return_path
+from mailhub.settings import Settings
+
+log = logs.get(__name__)
+
+#: A return path is good for as long as a bounce may take: queues give up after 5 days, some reports come weeks later.
+RETURN_PATH_SECONDS = 60 * 86400
+#: Compiled campaigns that a process keeps.
+KEPT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What every row and event of a campaign's letters repeats."""
+
+    project_id: int
+    project_domain: str
+    relay: str
+    from_email: str
+    campaign_id: int
+    campaign_name: str
+    list_id: int | None
+    list_name: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A letter ready for the relay. `header_id` is its Message-ID without angle brackets."""
+
+    return_path: str
+    data: bytes
+    header_id: str
+    subject: str
+
+
+class Letters:
+    """Makes letters with the keys and URLs of the settings. Campaigns are loaded through a `Database`."""
+
+    def __init__(self, settings: Settings, signer: Signer) -> None:
+        self._settings = settings
+        self._signer = signer
+        self._key = settings.secret_key.encode()
+        self._kept: OrderedDict[tuple[int, int], CampaignLetters] = OrderedDict()
+
+    def of_campaign(self, database: Database, project_id: int, campaign_id: int) -> CampaignLetters:
+        """The campaign's compiled letter; its version never changes once it is being sent."""
+        found = self._kept.get((project_id, campaign_id))
+        if found is None:
+            row, links = database.statement(lambda connection: _frozen(connection, project_id, campaign_id))
+            found = self._kept[project_id, campaign_id] = CampaignLetters(self, row, links)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end((project_id, campaign_id))
+        return found
+
+    def single(self, message: dict[str, Any], content: dict[str, Any]) -> Made:
+        """A letter from its `message` and `message_content` rows; raises what `compose` raises."""
+        message_id: UUID = message["id"]
+        message_header = self._message_id(content["from_email"], message["project_id"], message_id)
+        html: str = content["html"]
+        if content["link_ids"] is not None and html:
+            html = self._tracked(html, message["project_id"], message_id, content["link_ids"])
+        data = compose(
+            Letter(
+                from_email=content["from_email"],
+                from_name=content["from_name"],
+                to_email=message["email"],
+                to_name=content["to_name"],
+                reply_to=content["reply_to"],
+                subject=content["subject"],
+                message_id=message_header,
+                date=datetime.now(UTC),
+                html=html or None,
+                text=content["text"] or None,
+                headers=content["headers"],
+                attachments=[_attachment(one) for one in content["attachments"]],
+                auto_submitted="auto-generated" if message["kind"] == "service" else "",
+            )
+        )
+        return_path = make_return_path(
+            self._signer,
+            self._settings.return_path_domain,
+            project=message["project_id"],
+            message=message_id,
+            expires=int(time.time()) + RETURN_PATH_SECONDS,
+        )
+        return Made(return_path, data, message_header.strip("<>"), content["subject"])
+
+    def header_id(self, facts: Facts, subscriber_id: int) -> str:
+        """The Message-ID, without angle brackets, of a campaign's letter to one person."""
+        made = self._message_id(facts.from_email, facts.project_id, facts.campaign_id, subscriber_id)
+        return made.strip("<>")
+
+    def _message_id(self, from_email: str, *unique: object) -> str:
+        return make_message_id(self._key, from_email.rpartition("@")[2], *unique)
+
+    def _tracked(self, html: str, project_id: int, message_id: UUID, link_ids: list[int]) -> str:
+        def slot(position: int, url: str) -> str:
+            if position >= len(link_ids):
+                return url
+            token = self._signer.sign(Kind.CLICK, project=project_id, link=link_ids[position], message=message_id)
+            return f"{self._settings.tracking_url}/t/c/{token}"
+
+        token = self._signer.sign(Kind.OPEN, project=project_id, message=message_id)
+        url = escape_attribute(f"{self._settings.tracking_url}/t/o/{token}")
+        pixel = f'<img src="{url}" width="1" height="1" alt="" style="display:block;border:0">'
+        return add_pixel(rewrite_links(html, slot), pixel)
+
+
+class CampaignLetters:
+    """One version of a campaign, compiled."""
+
+    def __init__(self, letters: Letters, row: dict[str, Any], links: list[int]) -> None:
+        self._letters = letters
+        self._links = links
+        self.facts = _facts(row)
+        self._compiled = bulk.compile_campaign(source_of(row))
+        if not self._compiled.ok:
+            log.error("letter.cannot_compile", campaign_id=row["campaign_id"], project_id=row["project_id"])
+        if self._compiled.ok and len(links) != len(self._compiled.links):
+            log.error("letter.links_differ", campaign_id=row["campaign_id"], stored=len(links),
+                      found=len(self._compiled.links))  # fmt: skip
+            self._links = []
+
+    def make(self, recipient: Recipient) -> Made:
+        """The letter for one person; raises RenderFailed or TemplateRefused."""
+        to = self.person(recipient)
+        header = f"<{self._letters.header_id(self.facts, recipient.id)}>"
+        data = self._compiled.render(to, message_id=header, date=datetime.now(UTC))
+        return Made(self._return_path(recipient.id), data, header.strip("<>"), self.facts.subject)
+
+    def person(self, recipient: Recipient) -> bulk.Recipient:
+        """The recipient with the addresses of their own."""
+        return bulk.Recipient(recipient.email, recipient.name, recipient.fields, self._urls(recipient.id))
+
+    def _return_path(self, subscriber_id: int) -> str:
+        return make_return_path(
+            self._letters._signer,
+            self._letters._settings.return_path_domain,
+            project=self.facts.project_id,
+            campaign=self.facts.campaign_id,
+            subscriber=subscriber_id,
+            expires=int(time.time()) + RETURN_PATH_SECONDS,
+        )
+
+    def _urls(self, subscriber_id: int) -> bulk.RecipientUrls:
+        facts, signer, settings = self.facts, self._letters._signer, self._letters._settings
+        ids = {"project": facts.project_id, "campaign": facts.campaign_id, "subscriber": subscriber_id}
+        unsubscribe = signer.sign(Kind.UNSUBSCRIBE, **ids, list=facts.list_id)
+        return bulk.RecipientUrls(
+            unsubscribe=f"{settings.tracking_url}/u/{unsubscribe}",
+            web_version=f"{settings.usercontent_url}/v/{signer.sign(Kind.WEB_VERSION, **ids, list=facts.list_id)}",
+            open=f"{settings.tracking_url}/t/o/{signer.sign(Kind.OPEN, **ids)}",
+            click=self._click(ids) if self._links else None,
+        )
+
+    def _click(self, ids: dict[str, int]) -> Callable[[int], str]:
+        sign, links = self._letters._signer.link_signer(**ids), self._links
+        base = f"{self._letters._settings.tracking_url}/t/c/"
+        return lambda position: base + sign(links[position])
+
+
+def source_of(row: dict[str, Any]) -> bulk.CampaignSource:
+    """What is compiled, from a `campaign_version` row as a dict."""
+    list_part = f"list-{row['list_id']}" if row["list_id"] else "campaigns"
+    return bulk.CampaignSource(
+        subject=row["subject"],
+        html=row["html"],
+        text=row["text"],
+        preheader=row["preheader"],
+        from_email=row["from_email"],
+        from_name=row["from_name"],
+        reply_to=row["reply_to"],
+        list_id=f"{list_part}.{row['project_domain']}",
+        list_name=row["list_name"],
+        feedback_id=f"{row['campaign_id']}:{row['project_id']}:campaign:mailhub",
+        project_name=row["project_name"],
+        campaign_name=row["name"],
+        postal_address=row["postal_address"],
+        language=row["language"],
+    )
+
+
+def facts_of(connection: Connection, project_id: int, campaign_id: int) -> Facts:
+    """The facts without the compiled letter: for writing down what somebody else has sent."""
+    return _facts(_frozen(connection, project_id, campaign_id)[0])
+
+
+def _facts(row: dict[str, Any]) -> Facts:
+    return Facts(
+        project_id=row["project_id"],
+        project_domain=row["project_domain"],
+        relay=row["relay"],
+        from_email=row["from_email"],
+        campaign_id=row["campaign_id"],
+        campaign_name=row["name"],
+        list_id=row["list_id"],
+        list_name=row["list_name"],
+        subject=row["subject"],
+    )
+
+
+def _frozen(connection: Connection, project_id: int, campaign_id: int) -> tuple[dict[str, Any], list[int]]:
+    binds = {"project_id": project_id, "campaign_id": campaign_id}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(_FROZEN, binds).fetchone()
+    assert row is not None, "a campaign that is being sent has a frozen version"
+    links = connection.execute(_LINKS, binds).fetchall()
+    return row, [link[0] for link in links]
+
+
+_FROZEN = """
+    SELECT v.project_id, v.campaign_id, v.name, v.subject, v.preheader, v.from_email, v.from_name, v.reply_to, v.html,
+           v.text, v.language, v.project_name, v.project_domain, v.postal_address, v.list_id, v.list_name, p.relay
+    FROM campaign AS c
+    JOIN campaign_version AS v ON v.project_id = c.project_id AND v.campaign_id = c.id AND v.version = c.version
+    JOIN project AS p ON p.id = c.project_id
+    WHERE c.project_id = %(project_id)s AND c.id = %(campaign_id)s
+"""
+
+_LINKS = """
+    SELECT id FROM link WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s ORDER BY position
+"""
+
+
+def _attachment(stored: dict[str, Any]) -> Attachment:
+    return Attachment(
+        stored["filename"],
+        stored["content_type"],
+        base64.b64decode(stored["content"]),
+        stored.get("content_id") or None,
+    )

@@ -1,0 +1,45 @@
+"""What the post office does in workers. Wake-ups only: everything is in rows, and the sweep finds what had none."""
+
+from __future__ import annotations
+
+from pyramid.request import Request
+
+from mailhub.delivery import cancel
+from mailhub.delivery import pump as pumps
+from mailhub.delivery.dispatcher import dispatcher_of
+from mailhub.delivery.singles import send_one
+from mailhub.models import Queue
+from mailhub.tasks import task
+
+
+@task("mailhub.delivery.pump", queue="bulk", transaction=False)
+def pump(request: Request) -> None:
+    """Send campaigns while there is something to claim, for `mailhub.delivery.pump_seconds`; then another goes on."""
+    dispatcher = dispatcher_of(request.registry)
+    with dispatcher.working(Queue.BULK.value) as heartbeat:
+        heartbeat.doing = "looking for chunks"
+        try:
+            is_more = pumps.run(dispatcher, heartbeat, seconds=dispatcher.settings.delivery_pump_seconds)
+        finally:
+            dispatcher.transport.close()
+    if is_more:
+        request.enqueue(pump)
+
+
+@task("mailhub.delivery.send_due", queue="transactional", transaction=False)
+def send_due(request: Request, queue: str) -> None:
+    """Send the queue's single letters that are due. Connections stay open for the next one."""
+    dispatcher = dispatcher_of(request.registry)
+    with dispatcher.working(queue) as heartbeat:
+        heartbeat.doing = "single letters"
+        while not dispatcher.stopping() and send_one(dispatcher, queue):
+            heartbeat.sent += 1
+
+
+@task("mailhub.delivery.cancel_rest", queue="celery", transaction=False)
+def cancel_rest(request: Request, project_id: int, campaign_id: int) -> None:
+    """Skip those whom a cancelled campaign has not reached."""
+    dispatcher = dispatcher_of(request.registry)
+    with dispatcher.working(Queue.CELERY.value) as heartbeat:
+        heartbeat.doing = f"cancelling campaign {campaign_id}"
+        cancel.cancel_rest(dispatcher, project_id, campaign_id)
