@@ -136,5 +136,7 @@ def take_notices(request: Request) -> list[tuple[str, str]]:
     session = request.identity.session if request.identity else None
     if session is None or not session.notices:
         return []
+    waiting = [(kind, shown) for kind, shown in session.notices]
+    # The update empties the object's list as well.
     request.dbsession.execute(update(WebSession).where(WebSession.id == session.id).values(notices=[]))
-    return [(kind, shown) for kind, shown in session.notices]
+    return waiting
