@@ -1,8 +1,8 @@
 """What an SMTP server's answer means: accepted, try later, or failed, and whose fault it is.
 
 Rules in this order: what the provider's own published texts and codes say, words any server uses, the enhanced status
-code, the basic code (tables and sources in smtp_rules.py). A reply before RCPT is never held
-against the recipient, and neither is a refusal of the sender.
+code, the basic code (tables and sources in smtp_rules.py). A reply before RCPT is never held against the recipient,
+and neither is a refusal of the sender.
 """
 
 import re

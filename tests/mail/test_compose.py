@@ -127,6 +127,8 @@ def test_automatic_letter_says_so() -> None:
         {"feedback_id": "a\r\n\r\nbody"},
         {"list_id": "x>\r\nBcc: v"},
         {"list_unsubscribe_mailto": "a@b.test>\r\nBcc: v"},
+        {"list_unsubscribe_mailto": "a@b.test>, <https://evil.test"},
+        {"html": "x", "attachments": [Attachment("a", "image/png", b"", content_id="x> y")]},
         {"headers": {"Bcc": "v@evil.test"}},
         {"headers": {"X-A\r\nBcc": "v@evil.test"}},
         {"headers": {"X-A": "v\r\nBcc: v@evil.test"}},

@@ -103,6 +103,9 @@ def test_slot_is_escaped_for_its_attribute() -> None:
         ("{{ scheme }}://a.test/", "link_merge_host"),
         ("java{{ x }}script:alert(1)", "link_merge_host"),
         ("https://a@b.test/", "link_userinfo"),
+        ("ftp://a.test/{{ x }}", "link_scheme"),
+        ("/path/{{ x }}", "link_relative"),
+        ("https://a.test/" + "ж" * 3_900, "link_too_long"),
     ],
 )
 def test_bad_link_is_a_problem(href: str, code: str) -> None:
