@@ -8,7 +8,6 @@ white space, so that a List-Unsubscribe URL stays in one piece. Lines are ≤ 76
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable
 from datetime import datetime
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -199,8 +198,3 @@ def _fold(name: str, value: str) -> bytes:
     if any(len(line) > MAX_LINE for line in lines):
         raise UnsafeHeader("too_long", name)
     return ("\r\n".join(lines) + "\r\n").encode("ascii")
-
-
-def join_headers(fields: Iterable[bytes]) -> bytes:
-    """The header block: the fields and the empty line that ends it."""
-    return b"".join((*fields, b"\r\n"))

@@ -39,7 +39,6 @@ class Kind(StrEnum):
 
 # The numbers are on the wire: append only.
 _NUMBER = {kind: number for number, kind in enumerate(Kind, start=1)}
-_KIND = {number: kind for kind, number in _NUMBER.items()}
 _IDS = ("project", "campaign", "subscriber", "list", "link", "expires")
 _MESSAGE_BIT = 1 << len(_IDS)
 _ALL_BITS = (_MESSAGE_BIT << 1) - 1
