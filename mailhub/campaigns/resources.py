@@ -16,7 +16,9 @@ class CampaignContext(ProjectContext):
     def __init__(self, request: Request) -> None:
         super().__init__(request)
         found = request.dbsession.scalars(
-            select(Campaign).where(Campaign.project_id == self.project.id, Campaign.id == number_of(request, "campaign_id"))
+            select(Campaign).where(
+                Campaign.project_id == self.project.id, Campaign.id == number_of(request, "campaign_id")
+            )
         ).one_or_none()
         if found is None:
             raise HTTPNotFound()

@@ -1,0 +1,102 @@
+"""What the room does later: fan-out, the start of scheduled campaigns, and the sweep that finds what was left."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pyramid.request import Request
+from sqlalchemy import and_, or_, select
+
+from mailhub import logs
+from mailhub.campaigns import audience, control
+from mailhub.delivery import service as delivery
+from mailhub.delivery.tasks import cancel_rest, pump, send_due
+from mailhub.models import Campaign, CampaignState, CampaignVersion, Project, Queue
+from mailhub.security import audit
+from mailhub.tasks import sweep, task
+
+log = logs.get(__name__)
+
+#: The sweep looks at no more campaigns than this at a time; it comes again in seconds.
+SWEEP_LIMIT = 50
+
+
+@task("mailhub.campaigns.fan_out", queue="bulk")
+def fan_out(request: Request, project_id: int, campaign_id: int) -> None:
+    """Freeze the audience of a campaign that is being sent; delivery takes it from there. A second run does nothing."""
+    dbsession = request.dbsession
+    campaign = dbsession.get(Campaign, (project_id, campaign_id))
+    if campaign is None or campaign.state != CampaignState.SENDING or campaign.version is None:
+        return
+    if campaign.fanned_out_at is None:
+        version = dbsession.get_one(CampaignVersion, (project_id, campaign_id, campaign.version))
+        people = audience.audience(project_id, audience.list_ids_of(dbsession, project_id, campaign_id))
+        size = delivery.fan_out(
+            dbsession, campaign, people, version, chunk_size=request.registry.mailhub.delivery_chunk_size
+        )
+        log.info("campaign.fanned_out", project_id=project_id, campaign_id=campaign_id, audience=size)
+    request.enqueue(pump)
+
+
+@task("mailhub.campaigns.start_due", queue="celery")
+def start_due(request: Request, project_id: int, campaign_id: int) -> None:
+    """Start a scheduled campaign whose time has come."""
+    dbsession = request.dbsession
+    campaign = dbsession.get(Campaign, (project_id, campaign_id))
+    if campaign is None:
+        return
+    project = dbsession.get_one(Project, project_id)
+    started = control.start_due(dbsession, project, campaign, now=datetime.now(UTC))
+    if started is None:
+        return
+    if started.state == CampaignState.SENDING:
+        audit.write(dbsession, "campaign.started", started, actor="schedule", name=started.name)
+        request.enqueue(fan_out, project_id, campaign_id)
+    else:
+        audit.write(dbsession, "campaign.not_ready", started, actor="schedule", name=started.name)
+        log.warning("campaign.not_ready", project_id=project_id, campaign_id=campaign_id)
+
+
+def after_start(request: Request, campaign: Campaign) -> None:
+    """What every door does after `service.start`: the journal, and the wake-up unless it waits for its time."""
+    scheduled = campaign.state == CampaignState.SCHEDULED
+    audit.note(request, "campaign.scheduled" if scheduled else "campaign.started", campaign, name=campaign.name)
+    if not scheduled:
+        request.enqueue(fan_out, campaign.project_id, campaign.id)
+
+
+def after_test(request: Request) -> None:
+    """What every door does after `service.send_test`: wake the transactional queue."""
+    request.enqueue(send_due, Queue.TRANSACTIONAL.value)
+
+
+def after_resume(request: Request, campaign: Campaign) -> None:
+    """What every door does after `service.resume`: the journal, and the wake-up."""
+    audit.note(request, "campaign.resumed", campaign, name=campaign.name)
+    request.enqueue(fan_out, campaign.project_id, campaign.id)
+
+
+def after_cancel(request: Request, campaign: Campaign) -> None:
+    """What every door does after `service.cancel`: the journal, and the wake-up that skips who is left."""
+    audit.note(request, "campaign.cancelled", campaign, name=campaign.name)
+    if campaign.fanned_out_at is not None:
+        request.enqueue(cancel_rest, campaign.project_id, campaign.id)
+
+
+@sweep
+def find_waiting(request: Request) -> None:
+    """Wake-ups for scheduled campaigns that are due, and for started ones without an audience."""
+    now = datetime.now(UTC)
+    rows = request.dbsession.execute(
+        select(Campaign.project_id, Campaign.id, Campaign.state)
+        .where(
+            or_(
+                and_(Campaign.state == CampaignState.SCHEDULED, Campaign.send_at <= now),
+                and_(Campaign.state == CampaignState.SENDING, Campaign.fanned_out_at.is_(None)),
+            )
+        )
+        .order_by(Campaign.id)
+        .limit(SWEEP_LIMIT)
+    )
+    for project_id, campaign_id, state in rows:
+        request.enqueue(start_due if state == CampaignState.SCHEDULED else fan_out, project_id, campaign_id)

@@ -1,0 +1,175 @@
+"""Buttons: start, pause, resume, cancel, copy, archive, delete, test. Each is a plain POST."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from mailhub.campaigns import service, tasks
+from mailhub.campaigns.forms import ArchiveForm, LetterTestForm, StartForm, local_moment, typed_addresses
+from mailhub.campaigns.resources import CampaignContext
+from mailhub.campaigns.testing import TEST_BURST, TEST_SECONDS, preview_url
+from mailhub.campaigns.views.common import addresses_of, is_draft, words
+from mailhub.campaigns.views.draft import review_page
+from mailhub.models import Campaign, CampaignState
+from mailhub.security.audit import note
+from mailhub.web import forms, htmx
+from mailhub.web.forms import Invalid
+from mailhub.web.i18n import _, translate
+from mailhub.web.limits import take
+
+_START = {"permission": "campaigns:start", "request_method": "POST"}
+_EDIT = {"permission": "campaigns:edit", "request_method": "POST"}
+
+
+@view_config(route_name="campaigns.start", renderer="campaigns/review.html", **_START)
+def start(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
+    """Send now, or at the chosen time; refused with the whole list of reasons."""
+    now = datetime.now(UTC)
+    form = forms.read(request, StartForm)
+    send_at = None
+    if form.value is not None and form.value.when == "later":
+        try:
+            send_at = local_moment(form.value.send_at, ZoneInfo(context.project.time_zone), now)
+        except Invalid as wrong:
+            form.refuse("send_at", wrong.message)
+    if form.value is None and is_draft(context.campaign):
+        request.response.status_int = 422
+        return review_page(context, request, errors=form.errors, values=form.values)
+    try:
+        campaign = service.start(request.dbsession, context.project, context.campaign, now=now, send_at=send_at)
+    except service.CampaignNotReady:
+        request.response.status_int = 422
+        return review_page(context, request, refused=True)
+    except service.CampaignRefused as refusal:
+        return _back(context, request, refusal.message, "bad")
+    tasks.after_start(request, campaign)
+    if campaign.state == CampaignState.SCHEDULED:
+        return _back(context, request, _("The campaign is scheduled. Until then it can be taken back."))
+    return _back(context, request, _("The campaign is being sent."))
+
+
+@view_config(route_name="campaigns.pause", **_START)
+def pause(context: CampaignContext, request: Request) -> Response:
+    return _move(context, request, service.pause, _noted("campaign.paused"), _("The campaign is paused."))
+
+
+@view_config(route_name="campaigns.resume", **_START)
+def resume(context: CampaignContext, request: Request) -> Response:
+    return _move(context, request, service.resume, tasks.after_resume, _("The campaign goes on."))
+
+
+@view_config(route_name="campaigns.cancel", **_START)
+def cancel(context: CampaignContext, request: Request) -> Response:
+    """A scheduled campaign becomes a draft again; one on its way ends for good."""
+    if context.campaign.state == CampaignState.SCHEDULED:
+        said = _("The campaign is a draft again. Nothing was sent.")
+        return _move(context, request, service.unschedule, _noted("campaign.unscheduled"), said)
+    return _move(context, request, service.cancel, tasks.after_cancel, _("The campaign was cancelled."))
+
+
+@view_config(route_name="campaigns.copy", **_EDIT)
+def copy(context: CampaignContext, request: Request) -> Response:
+    name = translate(request, _("Copy of ${name}", mapping={"name": context.campaign.name}))[:200]
+    twin = service.copy(request.dbsession, context.campaign, name=name, created_by=request.user.id)
+    note(request, "campaign.created", twin, name=twin.name)
+    request.notice(_("The copy is a new draft."), "ok")
+    return htmx.redirect(request, addresses_of(request, twin)("content"))
+
+
+@view_config(route_name="campaigns.archive", **_EDIT)
+def archive(context: CampaignContext, request: Request) -> Response:
+    form = forms.read(request, ArchiveForm)
+    archived = form.value is None or form.value.archived == "1"
+    try:
+        service.archive(request.dbsession, context.campaign, archived=archived)
+    except service.CampaignRefused as refusal:
+        return _back(context, request, refusal.message, "bad")
+    note(request, "campaign.archived" if archived else "campaign.unarchived", context.campaign,
+         name=context.campaign.name)  # fmt: skip
+    said = _("The campaign is in the archive.") if archived else _("The campaign is back from the archive.")
+    request.notice(said, "ok")
+    return htmx.redirect(request, request.route_path("campaigns.index", project=context.project.slug))
+
+
+@view_config(route_name="campaigns.delete", **_EDIT)
+def delete(context: CampaignContext, request: Request) -> Response:
+    campaign: Campaign = context.campaign
+    try:
+        service.remove(request.dbsession, campaign)
+    except service.CampaignRefused as refusal:
+        return _back(context, request, refusal.message, "bad")
+    note(request, "campaign.deleted", campaign, name=campaign.name)
+    request.notice(_("The draft “${name}” was deleted.", mapping={"name": campaign.name}), "ok")
+    return htmx.redirect(request, request.route_path("campaigns.index", project=context.project.slug))
+
+
+@view_config(route_name="campaigns.test", permission="campaigns:test", request_method="POST",
+             renderer="campaigns/review.html")  # fmt: skip
+def test(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
+    """Send the letter to up to five typed addresses, marked as a test."""
+    form = forms.read(request, LetterTestForm)
+    addresses: list[str] = []
+    if form.value is not None:
+        try:
+            addresses = typed_addresses(form.value.addresses)
+        except Invalid as wrong:
+            form.refuse("addresses", wrong.message)
+    if form.value is not None:
+        key = f"campaign-test:{context.project.id}"
+        if take(request.registry, key, burst=TEST_BURST, per_seconds=TEST_SECONDS):
+            form.refuse("addresses", _("Too many test letters. Wait a little."))
+    if form.value is not None:
+        try:
+            service.send_test(
+                request.dbsession, context.project, context.campaign, addresses,
+                preview_url=preview_url(request, context.campaign), subscriber_id=form.value.subscriber,
+            )  # fmt: skip
+        except service.CampaignNotReady as refusal:
+            form.refuse("addresses", words(request, refusal.reasons[0]))
+        except service.CampaignRefused as refusal:
+            form.refuse("addresses", refusal.message)
+    at = addresses_of(request, context.campaign)
+    back = "preview" if form.values.get("back") == "preview" else "review"
+    if form.value is None:
+        if back == "review" and is_draft(context.campaign) and request.has_permission("campaigns:edit"):
+            request.response.status_int = 422
+            return review_page(context, request, errors=form.errors, values=form.values)
+        request.notice(next(iter(form.errors.values())), "bad")
+        return htmx.redirect(request, at("preview"))
+    tasks.after_test(request)
+    note(request, "campaign.tested", context.campaign, name=context.campaign.name, letters=len(addresses))
+    request.notice(_("Test letters on their way: ${n}.", mapping={"n": len(addresses)}), "ok")
+    if back == "review" and is_draft(context.campaign) and request.has_permission("campaigns:edit"):
+        return htmx.redirect(request, at("review"))
+    return htmx.redirect(request, at("preview", subscriber=form.value.subscriber))
+
+
+def _move(
+    context: CampaignContext,
+    request: Request,
+    move: Callable[..., Campaign],
+    afterwards: Callable[[Request, Campaign], None],
+    said: Any,
+) -> Response:
+    try:
+        campaign = move(request.dbsession, context.campaign)
+    except service.CampaignRefused as refusal:
+        return _back(context, request, refusal.message, "bad")
+    afterwards(request, campaign)
+    return _back(context, request, said)
+
+
+def _noted(action: str) -> Callable[[Request, Campaign], None]:
+    return lambda request, campaign: note(request, action, campaign, name=campaign.name)
+
+
+def _back(context: CampaignContext, request: Request, said: Any, kind: str = "ok") -> Response:
+    request.notice(said, kind)
+    return htmx.redirect(request, addresses_of(request, context.campaign)("show"))

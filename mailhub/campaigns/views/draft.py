@@ -1,0 +1,215 @@
+"""The draft in three steps, each a URL, saved as one goes: recipients, letter, review."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+from sqlalchemy import select
+
+from mailhub.campaigns import audience, letter, service
+from mailhub.campaigns.forms import ContentForm, RecipientsForm
+from mailhub.campaigns.resources import CampaignContext
+from mailhub.campaigns.views.common import addresses_of, is_draft, line_of, steps, words
+from mailhub.models import Sender, SubscriberField
+from mailhub.web import forms, htmx
+from mailhub.web.i18n import _
+
+_EDIT = {"permission": "campaigns:edit"}
+_RECIPIENTS = {"route_name": "campaigns.recipients", "renderer": "campaigns/recipients.html", **_EDIT}
+_CONTENT = {"route_name": "campaigns.content", "renderer": "campaigns/content.html", **_EDIT}
+
+
+@view_config(request_method="GET", **_RECIPIENTS)
+def recipients(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
+    if not is_draft(context.campaign):
+        return _to_show(context, request)
+    chosen = audience.list_ids_of(request.dbsession, context.project.id, context.campaign.id)
+    return _recipients_page(context, request, chosen)
+
+
+@view_config(route_name="campaigns.recipients", request_method="GET", hx_target="recipient-count",
+             renderer="campaigns/_recipient_count.html", **_EDIT)  # fmt: skip
+def recipient_count(context: CampaignContext, request: Request) -> dict[str, Any]:
+    """How many people the ticked lists hold, before anything is saved."""
+    ticked = [int(value) for value in request.GET.getall("list_ids") if value.isascii() and value.isdigit()][:500]
+    known = audience.known_list_ids(request.dbsession, context.project.id, [n for n in ticked if n < 2**63])
+    return {
+        "people": audience.count_audience(request.dbsession, context.project.id, known),
+        "any_list": bool(known),
+        "at": addresses_of(request, context.campaign),
+    }
+
+
+@view_config(request_method="POST", **_RECIPIENTS)
+def save_recipients(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
+    form = forms.read(request, RecipientsForm)
+    conflict = False
+    if form.value is not None:
+        try:
+            service.update(
+                request.dbsession, context.project, context.campaign, revision=form.value.revision,
+                list_ids=form.value.list_ids,
+            )  # fmt: skip
+            return _saved(context, request, form.value.go, "recipients")
+        except service.DraftChanged:
+            conflict = True
+        except service.StateForbids as refusal:
+            return _refused(context, request, refusal)
+        except service.FieldRefused as refusal:
+            form.refuse(refusal.name, refusal.message)
+    request.response.status_int = 409 if conflict else 422
+    given = [int(value) for value in form.values.get("list_ids", []) if str(value).isdigit()]
+    return _recipients_page(context, request, given, errors=form.errors, conflict=conflict)
+
+
+def _recipients_page(
+    context: CampaignContext, request: Request, chosen: list[int], *, errors: Any = None, conflict: bool = False
+) -> dict[str, Any]:
+    at = addresses_of(request, context.campaign)
+    choices = audience.list_choices(request.dbsession, context.project.id, also=chosen)
+    known = [choice.id for choice in choices if choice.id in chosen]
+    return {
+        "campaign": context.campaign,
+        "at": at,
+        "steps": steps(at, "recipients", context.campaign, known),
+        "choices": choices,
+        "chosen": [str(list_id) for list_id in chosen],
+        "people": audience.count_audience(request.dbsession, context.project.id, known),
+        "any_list": bool(known),
+        "errors": errors or {},
+        "conflict": conflict,
+    }
+
+
+@view_config(request_method="GET", **_CONTENT)
+def content(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
+    campaign = context.campaign
+    if not is_draft(campaign):
+        return _to_show(context, request)
+    names = ("name", "sender_id", "from_name", "reply_to", "subject", "preheader", "html", "text")
+    values = {name: getattr(campaign, name) for name in names}
+    return _content_page(context, request, forms.FormResult(None, values))
+
+
+@view_config(request_method="POST", **_CONTENT)
+def save_content(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
+    form = forms.read(request, ContentForm)
+    problems: list[service.Check] | None = None
+    conflict = False
+    if form.value is not None:
+        given = form.value.model_dump(exclude={"revision", "anyway", "go"})
+        try:
+            service.update(
+                request.dbsession, context.project, context.campaign, revision=form.value.revision,
+                content=given, accept_mistakes=bool(form.value.anyway),  # type: ignore[arg-type]
+            )  # fmt: skip
+            return _saved(context, request, form.value.go, "content")
+        except service.DraftChanged:
+            conflict = True
+        except service.StateForbids as refusal:
+            return _refused(context, request, refusal)
+        except service.FieldRefused as refusal:
+            form.refuse(refusal.name, refusal.message)
+        except service.LetterRefused as refusal:
+            problems = refusal.problems
+            for problem in problems:
+                form.errors.setdefault(problem.field, words(request, problem))
+            form.value = None
+    request.response.status_int = 409 if conflict else 422
+    return _content_page(context, request, form, problems=problems, conflict=conflict)
+
+
+def _content_page(
+    context: CampaignContext,
+    request: Request,
+    form: forms.FormResult[Any],
+    *,
+    problems: list[service.Check] | None = None,
+    conflict: bool = False,
+) -> dict[str, Any]:
+    dbsession, project, campaign = request.dbsession, context.project, context.campaign
+    at = addresses_of(request, campaign)
+    list_ids = audience.list_ids_of(dbsession, project.id, campaign.id)
+    refused = problems is not None
+    if problems is None and not form.errors and not conflict:
+        problems = [service.check_of(found) for found in letter.draft_of(dbsession, project, campaign, None).problems]
+    shown = [
+        (problem, words(request, problem), line_of(problem, str(form.values.get(problem.field) or "")))
+        for problem in problems or []
+    ]
+    senders = dbsession.scalars(
+        select(Sender).where(Sender.project_id == project.id).order_by(Sender.is_default.desc(), Sender.email)
+    ).all()
+    fields = dbsession.scalars(
+        select(SubscriberField).where(SubscriberField.project_id == project.id).order_by(SubscriberField.name)
+    ).all()
+    return {
+        "campaign": campaign,
+        "at": at,
+        "steps": steps(at, "content", campaign, list_ids),
+        "form": form,
+        "problems": shown,
+        "refused": refused,
+        "conflict": conflict,
+        "senders": senders,
+        "fields": fields,
+        "size": len(campaign.html.encode()),
+    }
+
+
+@view_config(route_name="campaigns.review", request_method="GET", renderer="campaigns/review.html", **_EDIT)
+def review(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
+    if not is_draft(context.campaign):
+        return _to_show(context, request)
+    return review_page(context, request)
+
+
+def review_page(
+    context: CampaignContext,
+    request: Request,
+    *,
+    refused: bool = False,
+    errors: dict[str, Any] | None = None,
+    values: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The pre-flight list, the summary, the test letter and the last button."""
+    dbsession, project, campaign = request.dbsession, context.project, context.campaign
+    at = addresses_of(request, campaign)
+    list_ids = audience.list_ids_of(dbsession, project.id, campaign.id)
+    report = service.examine(dbsession, project, campaign)
+    zone = ZoneInfo(project.time_zone)
+    return {
+        "campaign": campaign,
+        "at": at,
+        "steps": steps(at, "review", campaign, list_ids),
+        "report": report,
+        "checks": [(check, words(request, check)) for check in report.checks],
+        "list_names": audience.list_names_of(dbsession, project.id, [campaign.id]).get(campaign.id, []),
+        "refused": refused,
+        "errors": errors or {},
+        "values": values or {"addresses": request.user.email},
+        "zone": project.time_zone,
+        "now_local": datetime.now(UTC).astimezone(zone).strftime("%Y-%m-%dT%H:%M"),
+    }
+
+
+def _saved(context: CampaignContext, request: Request, go: str, here: str) -> Response:
+    """On to where the pressed button leads; back to the same step by default."""
+    target = go if go in ("recipients", "content", "review", "preview") else here
+    if target == here:
+        request.notice(_("Saved."), "ok")
+    return htmx.redirect(request, addresses_of(request, context.campaign)(target))
+
+
+def _to_show(context: CampaignContext, request: Request) -> Response:
+    return htmx.redirect(request, addresses_of(request, context.campaign)("show"))
+
+
+def _refused(context: CampaignContext, request: Request, refusal: service.CampaignRefused) -> Response:
+    request.notice(refusal.message, "bad")
+    return _to_show(context, request)

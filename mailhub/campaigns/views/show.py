@@ -1,0 +1,122 @@
+"""The started campaign: how far it is, its report, and its people."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from mailhub.campaigns import audience, listing, people
+from mailhub.campaigns.progress import Progress, progress_of
+from mailhub.campaigns.resources import CampaignContext
+from mailhub.campaigns.views.common import addresses_of, is_draft
+from mailhub.models import CampaignState, CampaignVersion
+from mailhub.reporting import queries
+from mailhub.web import htmx
+from mailhub.web.i18n import _
+from mailhub.web.paging import PAGE_SIZE, first_url, next_url, page_of, read_cursor
+
+#: What is announced when the state changes; numbers are not.
+_SAID = {
+    CampaignState.SCHEDULED: _("The campaign is scheduled."),
+    CampaignState.SENDING: _("The campaign is being sent."),
+    CampaignState.PAUSED: _("The campaign is paused."),
+    CampaignState.SENT: _("The campaign was sent."),
+    CampaignState.CANCELLED: _("The campaign was cancelled."),
+}
+
+
+@view_config(route_name="campaigns.show", permission="campaigns:view", request_method="GET",
+             renderer="campaigns/show.html")  # fmt: skip
+def show(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
+    campaign = context.campaign
+    at = addresses_of(request, campaign)
+    if is_draft(campaign):
+        return htmx.redirect(request, at("content" if request.has_permission("campaigns:edit") else "preview"))
+    progress = progress_of(request.dbsession, campaign, now=datetime.now(UTC))
+    report = None
+    if campaign.started_at is not None:
+        report = queries.campaign_report(request.dbsession, context.project.id, campaign.id)
+    return {**_frame(context, request), **_progress(context, request, progress), "report": report}
+
+
+@view_config(route_name="campaigns.show", permission="campaigns:view", request_method="GET",
+             hx_target="campaign-progress", renderer="campaigns/_campaign_progress.html")  # fmt: skip
+def progress(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
+    """The part that polls; 304 while nothing has moved."""
+    if is_draft(context.campaign):
+        return htmx.redirect(request, addresses_of(request, context.campaign)("content"))
+    current = progress_of(request.dbsession, context.campaign, now=datetime.now(UTC))
+    version = f"{current.version}-{request.locale_name}"
+    if htmx.unchanged(request, version):
+        return htmx.not_modified(version)
+    return _progress(context, request, current)
+
+
+def _progress(context: CampaignContext, request: Request, current: Progress) -> dict[str, Any]:
+    return {
+        "campaign": context.campaign,
+        "at": addresses_of(request, context.campaign),
+        "progress": current,
+        "version": f"{current.version}-{request.locale_name}",
+        "said": _SAID[CampaignState(context.campaign.state)],
+        "zone": context.project.time_zone,
+    }
+
+
+def _frame(context: CampaignContext, request: Request) -> dict[str, Any]:
+    """The head and the tabs that the pages of a started campaign share."""
+    campaign = context.campaign
+    version = None
+    if campaign.version is not None:
+        version = request.dbsession.get(CampaignVersion, (context.project.id, campaign.id, campaign.version))
+    names = audience.list_names_of(request.dbsession, context.project.id, [campaign.id]).get(campaign.id, [])
+    return {
+        "campaign": campaign,
+        "at": addresses_of(request, campaign),
+        "frozen": version,
+        "list_names": names,
+    }
+
+
+@view_config(route_name="campaigns.people", permission="campaigns:view", request_method="GET",
+             renderer="campaigns/people.html")  # fmt: skip
+@view_config(route_name="campaigns.people", permission="campaigns:view", request_method="GET",
+             hx_target="people-rows", renderer="campaigns/_people_rows.html")  # fmt: skip
+def recipients(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
+    """Who got it and who did not, with the reason; addresses only for who may see people."""
+    campaign = context.campaign
+    at = addresses_of(request, campaign)
+    if is_draft(campaign):
+        return htmx.redirect(request, at("show"))
+    wanted = _filter(request)
+    after = people.safe_cursor(wanted, read_cursor(request.GET.get("after"), *people.cursor_kinds(wanted)))
+    rows = people.recipients(request.dbsession, campaign, wanted, after=after, limit=PAGE_SIZE + 1)
+    page = page_of(rows, PAGE_SIZE, lambda person: people.key_of(wanted, person))
+    return {
+        **_frame(context, request),
+        "wanted": wanted,
+        "people": page.rows,
+        "states": people.STATES,
+        "reasons": people.REASONS,
+        "deeds": tuple(people.DEEDS),
+        "parts": listing.parts_of(listing.count_of(request.dbsession, campaign)),
+        "named": bool(request.has_permission("subscribers:view")),
+        "next": next_url(request, page),
+        "first": first_url(request),
+    }
+
+
+def _filter(request: Request) -> people.Filter:
+    """The filters in the URL; what is none of the choices is left out."""
+
+    def chosen(name: str, allowed: tuple[str, ...]) -> str:
+        value = request.GET.get(name, "")
+        return value if value in allowed else ""
+
+    reason = chosen("reason", people.REASONS)
+    state = "skipped" if reason else chosen("state", people.STATES)
+    return people.Filter(state, reason, chosen("did", tuple(people.DEEDS)))
