@@ -80,11 +80,13 @@ def filesize_text(size_bytes: Number | None, locale: Locale) -> str:
 
 
 def duration_text(seconds: Number | None, locale: Locale) -> str:
-    """The two largest units: 2 min 38 s. Under ten seconds with a tenth."""
+    """The two largest units: 2m 38s, 2 мин 38 с. Under ten seconds with a tenth."""
     if seconds is None:
         return DASH
+    # Babel has no narrow units for Russian; English short ones are long ("2 mins 38 secs").
+    length: Any = "narrow" if locale.language == "en" else "short"
     if 0 < seconds < 10 and seconds != int(seconds):
-        return format_unit(round(float(seconds), 1), "duration-second", length="short", locale=locale)
+        return format_unit(round(float(seconds), 1), "duration-second", length=length, locale=locale)
     rest = round(seconds)
     parts = []
     for unit, size in _UNITS:
@@ -92,7 +94,7 @@ def duration_text(seconds: Number | None, locale: Locale) -> str:
         if parts or count or unit == "second":
             parts.append((count, unit))
     shown = [(count, unit) for count, unit in parts[:2] if count] or parts[:1]
-    return " ".join(format_unit(count, f"duration-{unit}", length="short", locale=locale) for count, unit in shown)
+    return " ".join(format_unit(count, f"duration-{unit}", length=length, locale=locale) for count, unit in shown)
 
 
 def datetime_text(moment: datetime | None, locale: Locale, zone: ZoneInfo, style: str = "medium") -> str:

@@ -194,7 +194,7 @@ function count(field) {
 
 /* Frames with a letter are as high as it is. */
 function size(f) {
-  const fit = () => { try { const b = f.contentDocument.documentElement; f.height = ""; f.style.height = Math.min(Math.max(b.scrollHeight, 160), 6000) + "px"; } catch { /* another origin */ } };
+  const fit = () => { try { const b = f.contentDocument.documentElement; f.style.height = Math.min(Math.max(Math.ceil(b.getBoundingClientRect().height), 160), 6000) + "px"; } catch { /* another origin */ } };
   fit(); requestAnimationFrame(fit);
 }
 

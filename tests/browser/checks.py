@@ -118,6 +118,15 @@ def check_page(page: Page, watch: Watch, *, axe: bool = True, max_shift: float =
     assert not faults, f"{page.url} at {page.viewport_size}:\n" + "\n".join(faults)
 
 
+def until(page: Page, condition: str, tries: int = 100) -> None:
+    """Wait for a function of the page to be true; Playwright's own wait_for_function is refused by the CSP."""
+    for _attempt in range(tries):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never true: {condition}")
+
+
 _WIDER = """() => {
   const w = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= w) return [];
