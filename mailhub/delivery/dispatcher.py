@@ -149,5 +149,7 @@ def dispatcher_of(registry: Any) -> Dispatcher:
     """This thread's dispatcher; made on first use, in the process that uses it."""
     found: Dispatcher | None = getattr(_threads, "dispatcher", None)
     if found is None or found.registry is not registry:
+        if found is not None:
+            found.transport.close()
         found = _threads.dispatcher = Dispatcher(registry)
     return found

@@ -123,7 +123,8 @@ class Run:
                     return self._write(give_back=True)
                 if not self._next():
                     return None
-            self._write()
+            if self._chunk.flushed < self._pos:
+                self._write()
         except Fenced:
             # Somebody else goes on with the chunk and has settled what we did not. Not a byte more on this connection.
             log.warning("chunk.fenced", campaign_id=self._chunk.campaign_id, seq=self._chunk.seq)

@@ -15,6 +15,7 @@ from mailhub import logs
 
 log = logs.get(__name__)
 
+#: Longest pause between beats; with short leases a beat comes four times a lease, because the hooks extend them.
 EVERY_SECONDS = 5.0
 
 _BEAT = text(
@@ -41,6 +42,7 @@ class Heartbeat:
         self.doing = ""
         self.sent = 0
         self.hooks: list[Callable[[], None]] = []
+        self._pause = min(EVERY_SECONDS, registry.mailhub.delivery_lease_seconds / 4)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -70,7 +72,7 @@ class Heartbeat:
                     hook()
                 except Exception:
                     log.exception("heartbeat.hook_failed", worker=self.name)
-            if self._stop.wait(EVERY_SECONDS):
+            if self._stop.wait(self._pause):
                 return
 
     def _write(self, statement: Any, values: dict[str, Any]) -> None:
