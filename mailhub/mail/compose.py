@@ -101,8 +101,12 @@ def list_headers(list_id: str, list_name: str, feedback_id: str) -> list[bytes]:
     return fields
 
 
+#: RFC 8058 wants https. On loopback (development) the field is there too: what the mailbox shows is what will be sent.
+ONE_CLICK_URLS = ("https://", "http://127.0.0.1", "http://localhost")
+
+
 def unsubscribe_headers(url: str, mailto: str, *, one_click: bool) -> list[bytes]:
-    """List-Unsubscribe with its ways, the HTTPS one first, and List-Unsubscribe-Post for RFC 8058 (HTTPS only)."""
+    """List-Unsubscribe with its ways, the HTTPS one first, and List-Unsubscribe-Post for RFC 8058 (HTTPS or loopback)."""
     ways = []
     if url:
         try:
@@ -116,7 +120,7 @@ def unsubscribe_headers(url: str, mailto: str, *, one_click: bool) -> list[bytes
     if not ways:
         return []
     fields = [structured_header("List-Unsubscribe", ", ".join(ways))]
-    if one_click and url.lower().startswith("https://"):
+    if one_click and url.lower().startswith(ONE_CLICK_URLS):
         fields.append(b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n")
     return fields
 

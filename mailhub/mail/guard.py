@@ -10,6 +10,7 @@ import resource
 import select
 import signal
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +42,11 @@ def run_guarded(
     `memory_bytes` is on top of what the process has mapped already, because the child begins with all of that.
     """
     reading, writing = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # From 3.12 on Python warns of fork in a process with threads. The child runs only our own work and leaves by
+        # `_exit`; a lock that it might miss ends it at the wall clock, as any other work that hangs.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         os.close(reading)
         _child(work, writing, cpu_seconds, memory_bytes)
