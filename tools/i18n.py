@@ -47,7 +47,9 @@ def extract() -> Catalog:
     catalog = Catalog(project=DOMAIN, version="", domain=DOMAIN, creation_date=EPOCH, fuzzy=False)
     for folder, methods in METHODS.items():
         options = {pattern: OPTIONS.get(method, {}) for pattern, method in methods}
-        found = extract_from_dir(ROOT / folder, methods, options, comment_tags=("Translators:",), strip_comment_tags=True)
+        found = extract_from_dir(
+            ROOT / folder, methods, options, comment_tags=("Translators:",), strip_comment_tags=True
+        )
         for name, __, message, comments, context in sorted(found, key=lambda one: (one[0], one[1])):
             catalog.add(message, None, [(f"{folder}/{name}", None)], auto_comments=comments, context=context)
     return catalog

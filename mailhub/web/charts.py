@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 #: The plot's own units; the SVG stretches them to the box.
 WIDTH = HEIGHT = 1000
 MAX_SERIES = 5
+SMALLEST, LARGEST = 1e-9, 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def sparkline(values: Sequence[float | None], label: str) -> Sparkline:
     if not numbers or top <= 0:
         return Sparkline("0,19 80,19", label, flat=True)
     step = 80 / max(len(numbers) - 1, 1)
-    points = [f"{_short(index * step)},{_short(19 - 18 * value / top)}" for index, value in enumerate(numbers)]
+    points = [f"{_short(index * step):g},{_short(19 - 18 * value / top):g}" for index, value in enumerate(numbers)]
     if len(points) == 1:
         points.append(f"80,{points[0].split(',')[1]}")
     return Sparkline(" ".join(points), label)
@@ -116,14 +117,13 @@ def nice_scale(top: float, steps: int = 4) -> list[float]:
     """Tick values from 0 to at least `top`, by 1, 2, 2.5 or 5 times a power of ten; counts stay whole."""
     if not math.isfinite(top) or top <= 0:
         return [0, 1]
-    raw = top / steps
+    raw = max(top / steps, 1) if top >= 1 else top / steps
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * (1 - 1e-9))
-    step = max(step, 1.0) if top >= 1 else step
-    if step < 10 and step != int(step) and top >= 1:
-        step = math.ceil(step)
+    # No 2.5 for small counts: half a letter is not a tick.
+    factors = (1, 2, 5, 10) if power == 1 else (1, 2, 2.5, 5, 10)
+    step = next(factor * power for factor in factors if factor * power >= raw * (1 - 1e-9))
     count = max(1, math.ceil(top / step - 1e-9))
-    return [round(index * step, 10) for index in range(count + 1)]
+    return [round(index * step, 12) for index in range(count + 1)]
 
 
 def _chart(
@@ -144,7 +144,9 @@ def _chart(
     ceiling = scale[-1]
     draw = _line if kind == "line" else _bars
     drawn = tuple(draw(one, index, len(series), ceiling) for index, one in enumerate(series))
-    places = [_x(index, len(labels)) if kind == "line" else (index + 0.5) * WIDTH / len(labels) for index in _thin(labels)]
+    places = [
+        _x(index, len(labels)) if kind == "line" else (index + 0.5) * WIDTH / len(labels) for index in _thin(labels)
+    ]
     return Chart(
         id=id,
         title=title,
@@ -169,9 +171,7 @@ def _line(series: Series, index: int, total: int, ceiling: float) -> Drawn:
         else:
             runs[-1].append((_x(at, count), _y(_number(value), ceiling)))
     lines = [run for run in runs if len(run) > 1]
-    areas = [
-        _points([(run[0][0], HEIGHT), *run, (run[-1][0], HEIGHT)]) for run in lines if index == 0 and total <= 3
-    ]
+    areas = [_points([(run[0][0], HEIGHT), *run, (run[-1][0], HEIGHT)]) for run in lines if index == 0 and total <= 3]
     return Drawn(
         name=series.name,
         number=index + 1,
@@ -216,10 +216,10 @@ def _points(run: Sequence[tuple[float, float]]) -> str:
 
 
 def _number(value: float | None) -> float:
-    """A value that can be drawn: gaps, NaN and what is below zero stand on the axis."""
-    if value is None or not math.isfinite(value):
+    """A value that can be drawn: gaps, NaN, what is below zero or next to nothing stand on the axis."""
+    if value is None or not math.isfinite(value) or value < SMALLEST:
         return 0
-    return max(float(value), 0)
+    return min(float(value), LARGEST)
 
 
 def _short(value: float) -> float:

@@ -14,7 +14,7 @@ from babel.numbers import format_compact_decimal, format_decimal, format_percent
 from babel.units import format_unit
 from jinja2 import pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from pyramid.request import Request
 from pyramid.threadlocal import get_current_request
 
@@ -76,7 +76,8 @@ def filesize_text(size_bytes: Number | None, locale: Locale) -> str:
             break
         size, unit = size / 1000, larger
     digits = 0 if unit == "byte" or size >= 100 else 1
-    return format_unit(round(size, digits), f"digital-{unit}", length="short", locale=locale)
+    length: Any = "long" if unit == "byte" else "short"
+    return _unit(round(size, digits), f"digital-{unit}", length, locale)
 
 
 def duration_text(seconds: Number | None, locale: Locale) -> str:
@@ -86,15 +87,20 @@ def duration_text(seconds: Number | None, locale: Locale) -> str:
     # Babel has no narrow units for Russian; English short ones are long ("2 mins 38 secs").
     length: Any = "narrow" if locale.language == "en" else "short"
     if 0 < seconds < 10 and seconds != int(seconds):
-        return format_unit(round(float(seconds), 1), "duration-second", length=length, locale=locale)
+        return _unit(round(float(seconds), 1), "duration-second", length, locale)
     rest = round(seconds)
-    parts = []
+    parts: list[tuple[int, str]] = []
     for unit, size in _UNITS:
         count, rest = divmod(rest, size)
         if parts or count or unit == "second":
             parts.append((count, unit))
     shown = [(count, unit) for count, unit in parts[:2] if count] or parts[:1]
-    return " ".join(format_unit(count, f"duration-{unit}", length=length, locale=locale) for count, unit in shown)
+    return " ".join(_unit(count, f"duration-{unit}", length, locale) for count, unit in shown)
+
+
+def _unit(value: Number, unit: str, length: Any, locale: Locale) -> str:
+    """A number with its unit, which no line end may part."""
+    return format_unit(value, unit, length=length, locale=locale).replace(" ", "\u00a0")
 
 
 def datetime_text(moment: datetime | None, locale: Locale, zone: ZoneInfo, style: str = "medium") -> str:
@@ -123,7 +129,7 @@ def ago_text(moment: datetime | None, locale: Locale, now: datetime) -> str:
 def time_markup(request: Request, moment: datetime | None, style: str, now: datetime) -> Markup:
     """`<time>` in the reader's zone; the exact moment with its zone is the tooltip. `style` may also be "ago"."""
     if moment is None:
-        return Markup(DASH)
+        return escape(DASH)
     locale, zone = cldr(request.locale_name), zone_of(request)
     text = ago_text(moment, locale, now) if style == "ago" else datetime_text(moment, locale, zone, style)
     exact = datetime_text(moment, locale, zone, "long")

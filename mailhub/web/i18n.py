@@ -30,7 +30,7 @@ def translate(request: Request, text: str, **mapping: Any) -> str:
 
 
 def use_language(request: Request, language: str) -> None:
-    """From now on the request speaks `language`: a public page speaks its list's, whatever the visitor's browser says."""
+    """From now on the request speaks `language`: a public page speaks its list's, whatever the browser says."""
     request.__dict__["locale_name"] = language if language in LANGUAGES else DEFAULT_LANGUAGE
     request.__dict__.pop("localizer", None)
 

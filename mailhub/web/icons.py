@@ -13,7 +13,7 @@ SPRITE = "img/icons.svg"
 
 
 def icon(name: str, label: str | None = None) -> Markup:
-    """An icon of the sprite, hidden from screen readers unless it has a `label`. Raises KeyError for an unknown name."""
+    """An icon of the sprite, hidden from screen readers unless it has a `label`. KeyError for an unknown name."""
     if name not in names():
         raise KeyError(f"no icon {name!r} in static/{SPRITE}; add it to tools/vendor/icons.txt and run `make vendor`")
     href = f"{static_url(SPRITE)}#{name}"

@@ -17,7 +17,7 @@ from translationstring import TranslationString
 
 from mailhub.web.assets import ROOT, static_url
 from mailhub.web.charts import CHARTS
-from mailhub.web.formats import FORMATS, request_of
+from mailhub.web.formats import FORMATS, number, request_of
 from mailhub.web.i18n import DOMAIN, LANGUAGES
 from mailhub.web.icons import icon
 from mailhub.web.nav import creations, my_projects, navigation
@@ -56,14 +56,14 @@ def gettext(context: Context, message: str, /, **variables: Any) -> str:
 def ngettext(context: Context, singular: str, plural: str, count: int, /, **variables: Any) -> str:
     """`ngettext("%(num)s letter", "%(num)s letters", n)`; `num` is the formatted number."""
     translated = request_of(context).localizer.pluralize(singular, plural, count, domain=DOMAIN)
-    variables.setdefault("num", FORMATS["number"](context, count))
+    variables.setdefault("num", number(context, count))
     return _fill(context, translated, variables)
 
 
 def _fill(context: Context, text: str, variables: Mapping[str, Any]) -> str:
     # As Jinja's newstyle gettext: always %-formatted, so that a literal sign is always written %%.
-    filled = (Markup(text) if context.eval_ctx.autoescape else text) % dict(variables)
-    return filled
+    # The message is ours (source or catalogue), so it is markup; what is filled in is escaped.
+    return (Markup(text) if context.eval_ctx.autoescape else text) % dict(variables)  # noqa: S704
 
 
 @pass_context
@@ -151,7 +151,8 @@ def includeme(config: Configurator) -> None:
 
 def furnish(environment: Environment) -> None:
     """Give the environment our functions and filters."""
-    assert environment.undefined is StrictUndefined and environment.autoescape
+    assert environment.undefined is StrictUndefined
+    assert environment.autoescape
     environment.filters.update(FORMATS)
     environment.globals.update(FORMATS)
     environment.globals.update(CHARTS)

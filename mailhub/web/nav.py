@@ -125,7 +125,5 @@ def my_projects(request: Request) -> list[Row[tuple[str, str, str]]]:
 
 def _current(route: str) -> Door | None:
     """The door whose prefix fits the route best: `lists.import_new` is Imports, not Lists."""
-    fits = [
-        (len(room), door) for __, doors in DOORS for door in doors for room in door.rooms if route.startswith(room)
-    ]
+    fits = [(len(room), door) for __, doors in DOORS for door in doors for room in door.rooms if route.startswith(room)]
     return max(fits, key=lambda fit: fit[0])[1] if fits else None

@@ -82,10 +82,12 @@ def frame(request: Request) -> Response:
     response = Response(
         '<!doctype html><html lang="en"><head><title>Letter</title></head><body>'
         '<div style="font:16px sans-serif;padding:24px"><h1 style="color:#3b4fd8">Hello, Alice</h1>'
-        "<p>What you preview is what is sent.</p><p><a href='https://example.test/'>Read more</a></p></div></body></html>"
+        "<p>What you preview is what is sent.</p>"
+        "<p><a href='https://example.test/'>Read more</a></p></div></body></html>"
     )
     response.headers["Content-Security-Policy"] = (
-        "sandbox allow-same-origin; default-src 'none'; img-src https: data:; style-src 'unsafe-inline'; font-src https:"
+        "sandbox allow-same-origin; default-src 'none'; img-src https: data:; "
+        "style-src 'unsafe-inline'; font-src https:"
     )
     return response
 
@@ -146,7 +148,9 @@ def _one() -> Chart:
 def _none() -> Chart:
     zeros = [0.0] * 7
     labels = [f"{day} Nov" for day in range(18, 25)]
-    return line_chart("chart-none", "A quiet week", "Nothing was sent.", labels, (Series("Sent", zeros),), label_name="Day")
+    return line_chart(
+        "chart-none", "A quiet week", "Nothing was sent.", labels, (Series("Sent", zeros),), label_name="Day"
+    )
 
 
 def _dress(request: Request) -> None:
@@ -179,7 +183,7 @@ def includeme(config: Configurator) -> None:
     settings = getattr(config.registry, "mailhub", None)
     if settings is not None and settings.environment != "development":
         return
-    views = (
+    views: tuple[tuple[str, str | None, Any, str | None, dict[str, Any]], ...] = (
         ("ui.styleguide", "/_ui", show, "ui/styleguide.html", {"request_method": "GET"}),
         ("ui.styleguide", None, save, "ui/styleguide.html", {"request_method": "POST"}),
         ("ui.styleguide", None, save, "ui/_form.html", {"request_method": "POST", "hx_target": "form"}),

@@ -25,8 +25,9 @@ _WATCH = """
 window.mhSeen = {csp: [], shift: 0};
 document.addEventListener('securitypolicyviolation', e =>
   window.mhSeen.csp.push(`${e.effectiveDirective} ${e.blockedURI || e.sample || ''} ${e.sourceFile || ''}`));
-new PerformanceObserver(list => { for (const e of list.getEntries()) if (!e.hadRecentInput) window.mhSeen.shift += e.value; })
-  .observe({type: 'layout-shift', buffered: true});
+new PerformanceObserver(list => {
+  for (const e of list.getEntries()) if (!e.hadRecentInput) window.mhSeen.shift += e.value;
+}).observe({type: 'layout-shift', buffered: true});
 """
 
 
@@ -135,8 +136,9 @@ _WIDER = """() => {
       if (getComputedStyle(p).overflowX !== 'visible') return true;
     return false;
   };
-  const wide = [...document.body.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > w + 1 && !boxed(e));
-  return wide.slice(-5).map(e => e.outerHTML.slice(0, 160)).concat(`the page is ${document.documentElement.scrollWidth} wide`);
+  const wide = [...document.body.querySelectorAll('*')]
+    .filter(e => e.getBoundingClientRect().right > w + 1 && !boxed(e)).slice(-5);
+  return [...wide.map(e => e.outerHTML.slice(0, 160)), `the page is ${document.documentElement.scrollWidth} wide`];
 }"""
 
 
@@ -150,7 +152,8 @@ def axe_violations(page: Page) -> list[str]:
     if not page.evaluate("() => Boolean(window.axe)"):
         page.evaluate(AXE.read_text("utf-8"))
     found = page.evaluate(
-        "rules => axe.run(document, {runOnly: {type: 'tag', values: rules}, resultTypes: ['violations'], iframes: false})",
+        "rules => axe.run(document, "
+        "{runOnly: {type: 'tag', values: rules}, resultTypes: ['violations'], iframes: false})",
         RULES,
     )
     return [

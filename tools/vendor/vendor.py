@@ -77,7 +77,7 @@ def main() -> None:
     names = sorted(set((HERE / "icons.txt").read_text("utf-8").split()))
     SPRITE.parent.mkdir(parents=True, exist_ok=True)
     SPRITE.write_text(sprite(names), "utf-8")
-    listed = sorted([*(p for p in VENDOR.rglob("*") if p.is_file()), *(p for p in AXE.rglob("*") if p.is_file()), SPRITE])
+    listed = sorted(path for path in [*VENDOR.rglob("*"), *AXE.rglob("*"), SPRITE] if path.is_file())
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(ROOT)}" for path in listed]
     MANIFEST.write_text("\n".join(lines) + "\n", "utf-8")
     # The lock names no registry: the integrity hashes are what counts.
