@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from jinja2 import UndefinedError
+from jinja2 import UndefinedError, nodes
 from webtest import TestApp
 
-from mailhub.web.assets import static_url
+from mailhub.web.assets import ROOT, static_url
 from mailhub.web.i18n import _
 from mailhub.web.icons import icon, names
 from tests.web.rendering import asking, configurator, environment, render
@@ -272,3 +272,23 @@ def test_every_state_of_the_schema_has_words_of_its_own(macro: str, states: str)
 def test_an_unknown_macro_is_named() -> None:
     with asking() as request, pytest.raises(UndefinedError, match="nothing"):
         render(request, "{{ ui.nothing() }}")
+
+
+def test_pages_call_macros_that_exist_with_arguments_that_they_take() -> None:
+    faults = []
+    with asking() as request:
+        env = environment(request)
+        ui = env.globals["ui"]
+        for path in sorted((ROOT / "templates").rglob("*.html")):
+            for call in env.parse(path.read_text("utf-8")).find_all(nodes.Call):
+                if not (isinstance(call.node, nodes.Getattr) and getattr(call.node.node, "name", "") == "ui"):
+                    continue
+                where = f"{path.relative_to(ROOT)}:{call.lineno} ui.{call.node.attr}"
+                macro = getattr(ui, call.node.attr, None)
+                if macro is None:
+                    faults.append(f"{where}: no such macro")
+                    continue
+                faults += [f"{where}: no argument {kw.key}" for kw in call.kwargs if kw.key not in macro.arguments]
+                if len(call.args) > len(macro.arguments):
+                    faults.append(f"{where}: too many arguments")
+    assert faults == []

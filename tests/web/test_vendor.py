@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from mailhub.web.icons import names
@@ -41,6 +43,18 @@ def test_the_lock_has_hashes_and_names_no_registry() -> None:
     assert packages
     assert all(entry["integrity"].startswith("sha512-") for entry in packages.values())
     assert not any("resolved" in entry for entry in packages.values())
+
+
+def test_templates_speak_htmx_4() -> None:
+    """htmx's own checker finds no attribute, event or header of an older version."""
+    checker = ROOT / "tests/browser/vendor/htmx-4.0.1/upgrade-check.py"
+    done = subprocess.run(
+        [sys.executable, "-B", checker, ROOT / "templates", ROOT / "static/js"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Found 0 issue(s)" in done.stderr, done.stderr
 
 
 def test_templates_and_code_use_icons_that_exist() -> None:

@@ -3,9 +3,9 @@
 
     cd tools/vendor && npm ci --ignore-scripts && python vendor.py
 
-Writes static/vendor/<name>-<version>/ with licences, static/img/icons.svg, tests/browser/axe.min.js, and
-static/vendor/manifest.sha256, which tests/web/test_vendor.py checks. The results are committed: installing mailhub
-needs no node and no network.
+Writes static/vendor/<name>-<version>/ with licences, static/img/icons.svg, what tests need in tests/browser/vendor/,
+and static/vendor/manifest.sha256, which tests/web/test_vendor.py checks. The results are committed: installing
+mailhub needs no node and no network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROOT = HERE.parents[1]
 MODULES = HERE / "node_modules"
 VENDOR = ROOT / "static" / "vendor"
 SPRITE = ROOT / "static" / "img" / "icons.svg"
-AXE = ROOT / "tests" / "browser" / "vendor"
+TOOLS = ROOT / "tests" / "browser" / "vendor"
 MANIFEST = VENDOR / "manifest.sha256"
 
 #: package → (name of the folder, files).
@@ -72,12 +72,13 @@ def main() -> None:
     shutil.rmtree(VENDOR, ignore_errors=True)
     for package, (name, files) in PACKAGES.items():
         copy(package, VENDOR / f"{name}-{version(package)}", files)
-    shutil.rmtree(AXE, ignore_errors=True)
-    copy("axe-core", AXE / f"axe-core-{version('axe-core')}", ["axe.min.js", "LICENSE", "LICENSE-3RD-PARTY.txt"])
+    shutil.rmtree(TOOLS, ignore_errors=True)
+    copy("axe-core", TOOLS / f"axe-core-{version('axe-core')}", ["axe.min.js", "LICENSE", "LICENSE-3RD-PARTY.txt"])
+    copy("htmx.org", TOOLS / f"htmx-{version('htmx.org')}", ["dist/scripts/upgrade-check.py", "LICENSE"])
     names = sorted(set((HERE / "icons.txt").read_text("utf-8").split()))
     SPRITE.parent.mkdir(parents=True, exist_ok=True)
     SPRITE.write_text(sprite(names), "utf-8")
-    listed = sorted(path for path in [*VENDOR.rglob("*"), *AXE.rglob("*"), SPRITE] if path.is_file())
+    listed = sorted(path for path in [*VENDOR.rglob("*"), *TOOLS.rglob("*"), SPRITE] if path.is_file())
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(ROOT)}" for path in listed]
     MANIFEST.write_text("\n".join(lines) + "\n", "utf-8")
     # The lock names no registry: the integrity hashes are what counts.
