@@ -39,6 +39,8 @@ def error_response(request: Request, status: int, detail: Any = "") -> Response:
     values = {"status": status, "detail": detail, "request_id": request.id, "fragment": htmx.is_fragment(request)}
     response = render_to_response(f"errors/{known}.html", values, request=request)
     response.status_int = status
+    if htmx.is_fragment(request):
+        htmx.keep_page(request, response, detail)
     return response
 
 

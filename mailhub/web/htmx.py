@@ -53,6 +53,16 @@ def toast(request: Request, text: str, kind: str = "ok") -> None:
     trigger(request, "mh:toast", {"text": translate(request, text), "kind": kind})
 
 
+def keep_page(request: Request, response: Response, text: str = "") -> None:
+    """An error that is to be told without touching the page: nothing is swapped, `text` is a toast.
+
+    Without a text mh.js says what the status means.
+    """
+    response.headers["HX-Reswap"] = "none"
+    if text:
+        toast(request, text, kind="bad")
+
+
 def trigger(request: Request, event: str, detail: object = None) -> None:
     """Fire a DOM event at the element that asked, after the swap."""
     pending = request.environ.setdefault("mailhub.hx_trigger", {})

@@ -74,7 +74,10 @@ def save(request: Request) -> Any:
 
 def broken(request: Request) -> Response:
     """Answers with a status of one's choice, to see what the page does with it."""
-    return Response("<p>broken</p>", status=int(request.matchdict["status"]))
+    response = Response("<p>broken</p>", status=int(request.matchdict["status"]))
+    if response.status_int == 409:
+        htmx.keep_page(request, response, "The campaign is sending already.")
+    return response
 
 
 def frame(request: Request) -> Response:

@@ -32,10 +32,10 @@ function busy(ctx, is) {
 }
 on("htmx:response:error", e => {
   const ctx = e.detail.ctx, st = ctx.response.status;
-  if (st === 422 || st === 409 || /mh:toast/.test(ctx.hx?.trigger || "")) return;
-  if (polls(ctx)) return;
+  if (polls(ctx) || /mh:toast/.test(ctx.hx?.trigger || "")) return;
+  if ((st === 422 || st === 409) && ctx.hx?.reswap !== "none") return;
   const w = words();
-  toast(st === 403 ? w.forbidden : st === 404 ? w.gone : st === 429 ? w.busy : w.failed, "bad");
+  toast(st === 403 ? w.forbidden : st === 404 ? w.gone : st === 409 ? w.conflict : st === 429 ? w.busy : w.failed, "bad");
 });
 on("htmx:error", e => { if (e.detail.ctx && !polls(e.detail.ctx)) toast(words().offline, "bad"); });
 

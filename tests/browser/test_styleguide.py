@@ -124,6 +124,9 @@ def test_what_the_server_refuses_is_a_toast_and_nothing_is_swapped(browser: Brow
         expect(page.locator(".toast-bad").nth(0)).to_contain_text("no longer there")
         page.locator("#break-500").click()
         expect(page.locator(".toast-bad").nth(1)).to_contain_text("did not work")
+        page.locator("#break-409").click()
+        expect(page.locator(".toast-bad").nth(2)).to_have_text("The campaign is sending already.×")
+        expect(page.locator(".toast-bad")).to_have_count(3)
         expect(page.locator("#f-subject")).to_be_visible()
         check_page(page, watch)
 

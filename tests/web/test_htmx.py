@@ -119,3 +119,12 @@ def test_the_vendored_htmx_speaks_these_headers() -> None:
     for header in ("HX-Request", "HX-Request-Type", "HX-Target", "HX-Boosted", "HX-History-Restore-Request"):
         assert header in source, header
     assert "HX-PTag" in (STATIC / "vendor/htmx-4.0.1/hx-ptag.min.js").read_text("utf-8")
+
+
+def test_an_error_in_a_fragment_leaves_the_page_as_it_is(app: TestApp) -> None:
+    request = Request.blank("/", headers=FRAGMENT)
+    request.localizer = type("Plain", (), {"translate": staticmethod(lambda text, **_kw: text)})()
+    response = Response(status=409)
+    htmx.keep_page(request, response, "The campaign is sending.")
+    assert response.headers["HX-Reswap"] == "none"
+    assert request.environ["mailhub.hx_trigger"]["mh:toast"] == {"text": "The campaign is sending.", "kind": "bad"}
