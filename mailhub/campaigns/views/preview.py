@@ -85,9 +85,9 @@ def _rendered(
 ) -> dict[str, Any]:
     """`parts` of the letter (None where it can't be made, then `faults` say why), `source` if wanted."""
     faults: list[Check] = []
-    result: dict[str, Any] = {"parts": None, "raw": "", "from_name": "", "from_email": "", "preheader": ""}
+    result: dict[str, Any] = {"parts": None, "raw": "", "from_name": "", "from_email": "", "preheader": "", "frozen": None}
     try:
-        draft, _version = current_letter(request.dbsession, context.project, context.campaign)
+        draft, result["frozen"] = current_letter(request.dbsession, context.project, context.campaign)
         urls = own_links(preview_url(request, context.campaign))
         result["from_name"], result["from_email"] = draft.source.from_name, draft.source.from_email
         result["preheader"] = draft.preheader(person, urls)
