@@ -9,7 +9,7 @@ TESTS ?= tests
 .PHONY: help install run test lint bench faults vendor i18n screenshots requirements settings-doc clean
 
 help:  ## This list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
 
 install: $(STAMP)  ## Make .venv and install the pinned dependencies
 

@@ -1,48 +1,40 @@
-"""The `mailhub` command: one function a sub-command, each a thin caller of the services.
+"""The `mailhub` command: which sub-commands there are, and how they are called.
 
-Exit codes: 0 done, 1 refused with one clear line on stderr, 2 wrong usage.
+Exit codes: 0 done, 1 refused with one clear line on stderr, 2 wrong usage. What is imported only for one command is
+imported by it: `mailhub up` should not wait for the site's packages.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-from mailhub.settings import Settings, SettingsError, read_ini, read_settings
+from mailhub.settings import Settings, SettingsError, read_ini, read_settings, shown
 
-__all__ = ["Refused", "main"]
+__all__ = ["commands", "main"]
 
-
-class Refused(Exception):
-    """The command can't be done; the text is one clear line."""
+Command = Callable[[argparse.Namespace], int | None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
+    command: Command = arguments.command
     try:
-        return int(arguments.command(arguments) or 0)
+        return command(arguments) or 0
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 1
     except Exception as error:
-        if not _expected(error):
+        if not _is_refusal(error):
             raise
         print(f"mailhub: {error}", file=sys.stderr)
         return 1
-
-
-def _expected(error: Exception) -> bool:
-    """Refusals with a text for people; anything else is a fault of ours and keeps its traceback."""
-    from mailhub.embedded import PostgresError
-    from mailhub.embedded.supervisor import UpError
-
-    return isinstance(error, Refused | SettingsError | PostgresError | UpError)
 
 
 def up(arguments: argparse.Namespace) -> int:
@@ -61,6 +53,36 @@ def init(arguments: argparse.Namespace) -> None:
         print(f"database at revision {migrations.head()}{'' if changed else ' already'}")
 
 
+def doctor(arguments: argparse.Namespace) -> int:
+    """Check everything: database, schema, broker, workers, relays. Exit code 1 if anything is wrong."""
+    from mailhub.doctor import examine
+
+    with _resolved(arguments) as settings:
+        if arguments.settings:
+            for name, value in shown(settings):
+                print(f"{name} = {value}")
+        findings = []
+        for finding in examine(settings):
+            print(f"{'ok   ' if finding.is_ok else 'WRONG'}  {finding.name}: {finding.detail}", flush=True)
+            findings.append(finding)
+    return 0 if all(finding.is_ok for finding in findings) else 1
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """Every command by its words: `up`, `campaign start`, …"""
+    found: dict[str, argparse.ArgumentParser] = {}
+
+    def collect(parser: argparse.ArgumentParser, words: tuple[str, ...]) -> None:
+        groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        for name, child in (pair for group in groups for pair in group.choices.items()):
+            collect(child, (*words, name))
+        if words and not groups:
+            found[" ".join(words)] = parser
+
+    collect(_parser(), ())
+    return found
+
+
 def _settings(arguments: argparse.Namespace) -> Settings:
     return read_settings(read_ini(arguments.ini))
 
@@ -77,26 +99,104 @@ def _resolved(arguments: argparse.Namespace) -> Iterator[Settings]:
         yield resolved
 
 
+def _is_refusal(error: Exception) -> bool:
+    """Refusals have a text for people; anything else is a fault of ours and keeps its traceback."""
+    from mailhub.embedded.postgres import PostgresError
+    from mailhub.embedded.supervisor import UpError
+
+    refusals: list[type[Exception]] = [SettingsError, PostgresError, UpError]
+    if "mailhub.commands" in sys.modules:
+        refusals.append(sys.modules["mailhub.commands"].Refused)
+    return isinstance(error, tuple(refusals))
+
+
+def _later(name: str) -> Command:
+    """A function of mailhub.commands, which imports the whole site, when it is called."""
+
+    def call(arguments: argparse.Namespace) -> int | None:
+        function: Command = getattr(importlib.import_module("mailhub.commands"), name)
+        return function(arguments)
+
+    return call
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mailhub", description="Self-hosted e-mail marketing.")
-    parser.add_argument(
-        "-c",
-        dest="ini",
-        metavar="INI",
-        default=os.environ.get("MAILHUB_INI", "development.ini"),
-        help="the ini file (default: $MAILHUB_INI, else development.ini)",
+    parser = argparse.ArgumentParser(prog="mailhub", description="Email marketing that you run yourself.")
+    default = os.environ.get("MAILHUB_INI", "development.ini")
+    parser.add_argument("-c", dest="ini", metavar="INI", default=default, help="the ini (or $MAILHUB_INI; %(default)s)")
+    add = _Adder(parser)
+
+    add("up", up, up.__doc__)
+    add("init", init, init.__doc__)
+
+    user = add.group("user", "people").command("add", _later("user_add"), "Add a person; prints a sign-in link.")
+    user.add_argument("email")
+    user.add_argument("--name", help="the person's name")
+    user.add_argument("--admin", action="store_true", help="may use the reports process")
+    user.add_argument("--project", metavar="SLUG")
+    user.add_argument("--role", choices=("owner", "marketer", "analyst", "developer"))
+    user.add_argument("--password-stdin", action="store_true", help="read a password from the first line of stdin")
+
+    project = add.group("project", "tenants").command("add", _later("project_add"), "Create a project.")
+    project.add_argument("slug", help="its name in URLs: small letters, digits, dashes")
+    project.add_argument("--domain", required=True, help="what it may send from")
+    project.add_argument("--name", required=True)
+    project.add_argument("--owner", metavar="EMAIL", help="somebody who has an account")
+    project.add_argument("--time-zone", default="UTC")
+    project.add_argument("--language", default="en")
+
+    key = add.group("api-key", "keys for the JSON API").command(
+        "create", _later("api_key_create"), "Create a key; prints the secret, which is kept nowhere."
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _command(commands, "up", up)
-    _command(commands, "init", init)
+    key.add_argument("--project", metavar="SLUG", required=True)
+    key.add_argument("--name", required=True)
+    key.add_argument("--scope", action="append", help="repeatable; without it the key may all that keys can")
+
+    token = add.group("admin-token", "tokens for the reports' JSON").command(
+        "create", _later("admin_token_create"), "Create a token; prints the secret, which is kept nowhere."
+    )
+    token.add_argument("--user", metavar="EMAIL", required=True)
+    token.add_argument("--name", required=True)
+
+    campaign = add.group("campaign", "campaigns by their id")
+    for action, doc in (
+        ("start", "Start a draft, at once or at the time that it says."),
+        ("pause", "Pause a campaign that is being sent."),
+        ("resume", "Go on with a paused campaign."),
+        ("cancel", "Cancel a campaign for good."),
+    ):
+        campaign.command(action, _later(f"campaign_{action}"), doc).add_argument("id", type=int)
+
+    stats = add.group("stats", "rolled-up numbers").command(
+        "verify", _later("stats_verify"), "Compare them with a recount of the raw events."
+    )
+    stats.add_argument("--repair", action="store_true", help="set them right")
+    add("partitions", _later("make_partitions"), "Make the weekly partitions that are missing, and list all.")
+    add("purge", _later("purge"), "Drop what is older than mailhub.retention_days.")
+    add("requeue", _later("requeue"), "Look for work whose wake-up was lost, as workers do every few seconds.")
+    doctor_parser = add("doctor", doctor, doctor.__doc__)
+    doctor_parser.add_argument("--settings", action="store_true", help="also print every setting")
+    test = add("send-test", _later("send_test"), "Send a short letter and tell what became of it.")
+    test.add_argument("address")
+    test.add_argument("--project", metavar="SLUG", help="whose sender writes; else the first project's")
     return parser
 
 
-def _command(commands: Any, name: str, function: Callable[[argparse.Namespace], int | None]) -> argparse.ArgumentParser:
-    doc = (function.__doc__ or "").strip()
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=doc, description=doc)
-    parser.set_defaults(command=function)
-    return parser
+class _Adder:
+    """Commands of a parser, and groups of commands."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def __call__(self, name: str, function: Command, doc: str | None) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = self._commands.add_parser(name, help=doc, description=doc)
+        parser.set_defaults(command=function)
+        return parser
+
+    command = __call__
+
+    def group(self, name: str, doc: str) -> _Adder:
+        return _Adder(self._commands.add_parser(name, help=doc, description=doc))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "environment_name",
+    "make_home",
     "read_ini",
     "read_settings",
     "settings_from_ini",
@@ -394,10 +395,15 @@ def _production_faults(values: Mapping[str, Any]) -> list[str]:
     return faults
 
 
+def make_home(home: Path) -> None:
+    """Makes the home, closed to others. As root, PostgreSQL's unprivileged user may pass through it."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+
+
 def _kept_secret(home: Path) -> str:
     """The secret in `home`, made when there is none. Two processes that start together end up with the same one."""
     path = home / "secret_key"
-    home.mkdir(parents=True, exist_ok=True)
+    make_home(home)
     if not path.exists():
         mine = home / f".secret_key.{os.getpid()}"
         with os.fdopen(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:

@@ -32,6 +32,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL
 
 from mailhub.embedded import child
+from mailhub.settings import make_home
 
 __all__ = [
     "Postgres",
@@ -174,7 +175,7 @@ class Postgres:
 
         Its log goes to `output`, or to postgres.log in the home.
         """
-        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_home(self.home)
         self.user = self._user()
         needed = (self.data, self.binaries / "postgres")
         self.pass_any_folder = self.user is not None and not all(child.reachable(path, *self.user) for path in needed)
@@ -364,7 +365,7 @@ def _administer(server: Server, statement: sql.Composed) -> None:
 
 def hold_lock(home: Path) -> IO[str] | None:
     """The home's lock, held until the file is closed or we end; None when another process holds it."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_home(home)
     file = (home / "postgres.lock").open("a", encoding="ascii")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

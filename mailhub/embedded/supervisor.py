@@ -26,7 +26,7 @@ from mailhub.broker import conninfo
 from mailhub.embedded import with_server
 from mailhub.embedded.postgres import Postgres, PostgresError, find_server, hold_lock
 from mailhub.embedded.watched import Output, Watched, ended_how
-from mailhub.settings import Settings, environment_name
+from mailhub.settings import Settings, environment_name, make_home
 
 __all__ = ["UpError", "up"]
 
@@ -45,7 +45,7 @@ def up(settings: Settings, ini: str, stream: IO[str] | None = None) -> int:
         raise UpError(
             "`mailhub up` is for one machine at home; in production start the processes of docs/operations.md"
         )
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_home(settings.home)
     with _sole(settings.home):
         _check_ports(settings)
         return _Supervisor(settings, ini, Output(stream or sys.stdout)).run()

@@ -1,0 +1,216 @@
+"""`mailhub up`: everything comes up, a crashed child comes back, a second start is refused, the end is clean."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mailhub.embedded.postgres import find_server
+from tests.embedded.test_watched import running
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("site", "reports", "mailbox", "transactional", "bulk", "celery", "beat")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Up:
+    """A `mailhub up` on a home of its own, and its log."""
+
+    def __init__(self, home: Path, **environ: str) -> None:
+        self.home = home
+        self.port, self.reports_port, self.mailbox_port = free_port(), free_port(), free_port()
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("MAILHUB_")},
+            "MAILHUB_HOME": str(home),
+            "MAILHUB_PORT": str(self.port),
+            "MAILHUB_REPORTS_PORT": str(self.reports_port),
+            "MAILHUB_MAILBOX_PORT": str(self.mailbox_port),
+            **environ,
+        }
+        self.lines: list[str] = []
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mailhub.cli", "-c", "development.ini", "up"],
+            cwd=ROOT,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines.clear()
+        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                self.lines.append(line.rstrip("\n"))
+
+    def wait_line(self, pattern: str, seconds: float = 60, after: int = 0) -> str:
+        found = wait(lambda: next((line for line in self.lines[after:] if re.search(pattern, line)), None), seconds)
+        assert found, "\n".join([f"no line like {pattern!r} in {seconds} s:", *self.lines[-60:]])
+        return found
+
+    def pid_of(self, name: str) -> int:
+        """The pid of a direct child, by what stands in its command line."""
+        marks = {
+            "site": "--app-name main",
+            "reports": "--app-name reports",
+            "mailbox": "mailhub.embedded.mailbox",
+            "beat": " beat ",
+            "postgres": "postgres -D",
+        }
+        mark = marks.get(name, f"-Q {name} ")
+        for pid in children(self.process.pid):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if mark in command:
+                return pid
+        raise AssertionError(f"{name} does not run")
+
+    def get(self, path: str) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            return int(answer.status)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+def wait(condition: Callable[[], object], seconds: float) -> object:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    return condition()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def family(pid: int) -> list[int]:
+    """All processes below this one."""
+    found = []
+    for each in children(pid):
+        found += [each, *family(each)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    up = Up(tmp_path_factory.mktemp("up"))
+    up.start()
+    try:
+        up.wait_line("^ready$")
+        yield up
+    finally:
+        if up.process.poll() is None:
+            up.process.kill()
+            up.process.wait()
+
+
+def test_everything_runs_and_the_urls_are_printed(up: Up) -> None:
+    for name in NAMES:
+        up.pid_of(name)
+    text = "\n".join(up.lines)
+    assert f"http://127.0.0.1:{up.port}" in text
+    assert f"http://127.0.0.1:{up.reports_port}" in text
+    assert "/_mailbox" in text
+    assert up.get("/__lbheartbeat__") == 200
+
+
+def test_a_second_start_on_the_same_home_is_refused(up: Up) -> None:
+    second = Up(up.home)
+    second.start()
+    assert second.process.wait(20) == 1
+    second.wait_line(f"in use by pid {up.process.pid}", 5)
+    assert len(second.lines) == 1
+
+
+def test_a_port_in_use_is_one_clear_line(up: Up, tmp_path: Path) -> None:
+    other = Up(tmp_path, MAILHUB_PORT=str(up.port))
+    other.start()
+    assert other.process.wait(20) == 1
+    other.wait_line(rf"port {up.port} cannot be used.*MAILHUB_PORT=", 5)
+    assert len(other.lines) == 1
+
+
+def test_other_commands_use_the_running_server(up: Up) -> None:
+    server = find_server(up.home)
+    assert server is not None
+    command = [sys.executable, "-m", "mailhub.cli", "-c", "development.ini", "init"]
+    done = subprocess.run(command, cwd=ROOT, env=up.environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert find_server(up.home) == server
+
+
+@pytest.mark.parametrize("name", ["bulk", "site", "mailbox"])
+def test_a_killed_child_comes_back(up: Up, name: str) -> None:
+    before, seen = up.pid_of(name), len(up.lines)
+    os.kill(before, signal.SIGKILL)
+    line = up.wait_line(rf"{name} \(process {before}\) was killed by SIGKILL; starting it again", 10, seen)
+    assert line.startswith("mailhub ")
+    assert wait(lambda: before not in children(up.process.pid) and _has(up, name), 10)
+    if name == "site":
+        assert wait(lambda: _answers(up), 20)
+
+
+def test_a_killed_database_comes_back(up: Up) -> None:
+    pid, seen = up.pid_of("postgres"), len(up.lines)
+    os.kill(pid, signal.SIGKILL)
+    up.wait_line("PostgreSQL was killed by SIGKILL; starting it again", 10, seen)
+    assert wait(lambda: find_server(up.home), 20)
+
+
+def test_the_end_is_clean_and_leaves_nothing(up: Up) -> None:
+    everybody = family(up.process.pid)
+    assert len(everybody) > len(NAMES)
+    assert up.stop() == 0
+    assert up.lines[-1].endswith("stopped")
+    assert [pid for pid in everybody if running(pid)] == []
+    assert not (up.home / "postgres" / "postmaster.pid").exists()
+
+
+def test_the_next_start_is_quick_and_keeps_the_data_and_a_kill_leaves_nothing(up: Up) -> None:
+    secret = (up.home / "secret_key").read_text()
+    started = time.monotonic()
+    up.start()
+    up.wait_line("^ready$", 30)
+    assert time.monotonic() - started < 30
+    assert (up.home / "secret_key").read_text() == secret
+    everybody = family(up.process.pid)
+    up.process.kill()
+    up.process.wait()
+    assert wait(lambda: not [pid for pid in everybody if running(pid)], 10)
+
+
+def _has(up: Up, name: str) -> bool:
+    try:
+        return bool(up.pid_of(name))
+    except (AssertionError, FileNotFoundError):
+        return False
+
+
+def _answers(up: Up) -> bool:
+    try:
+        return up.get("/__lbheartbeat__") == 200
+    except OSError:
+        return False
