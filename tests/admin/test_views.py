@@ -1,0 +1,182 @@
+"""The reports' pages."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, text
+
+from mailhub.admin import reading
+from mailhub.models import AuditEntry, PeriodicRun, WorkerHeartbeat
+
+TASK = "mailhub.lists.clean_imports"
+
+
+def figures(answer, name):
+    """The numbers of a project's row."""
+    row = re.search(rf">{name}</a>.*?</tr>", answer.text, re.S).group()
+    return [re.sub(r"<[^>]+>", "", cell).split()[0] for cell in re.findall(r'class="num">(.*?)</td>', row, re.S)]
+
+
+def test_home_leads_to_the_overview(admin):
+    assert admin.get("/", status=303).location == "http://localhost/admin"
+
+
+def test_overview_has_the_last_30_days(admin, volumes):
+    page = admin.get("/admin").text
+    assert re.search(r'tile-l">Sent.*?tile-v">140<', page, re.S)
+    assert "Corner Bakery" in page
+    assert "Nobody works on the queue bulk" in page
+    assert "As of" in page
+
+
+def test_overview_of_an_empty_installation(admin):
+    assert "Nothing was sent yet" in admin.get("/admin").text
+
+
+@pytest.mark.parametrize(("days", "sent"), [(7, "40"), (30, "140"), (90, "1,140"), ("x", "140"), (31, "140")])
+def test_projects_of_a_period(admin, volumes, days, sent):
+    page = admin.get(f"/admin/projects?days={days}")
+    assert figures(page, "Corner Bakery")[0] == sent
+    assert figures(page, "=Quiet &amp; Co") == ["0"] * 6
+
+
+def test_a_range_is_half_open(admin, volumes, today):
+    page = admin.get(f"/admin/projects?since={today - timedelta(days=6)}&until={today}")
+    assert figures(page, "Corner Bakery") == ["30", "14", "6", "4", "4", "0"]
+
+
+@pytest.mark.parametrize(
+    "range_", ["since=x", "since=2026-01-02&until=2026-01-01", "since=2001-01-01", "until=1999-01-01"]
+)
+def test_a_range_without_sense_is_taken_as_none(admin, volumes, range_):
+    assert figures(admin.get(f"/admin/projects?{range_}"), "Corner Bakery")[0] == "140"
+
+
+def test_projects_are_sorted_and_filtered(admin, volumes):
+    def order(url):
+        return re.findall(r'class="t" href="[^"]*">([^<]+)</a>', admin.get(url).text)
+
+    assert order("/admin/projects") == ["Corner Bakery", "=Quiet &amp; Co"]
+    assert order("/admin/projects?sort=sent") == ["=Quiet &amp; Co", "Corner Bakery"]
+    assert order("/admin/projects?sort=-name") == ["Corner Bakery", "=Quiet &amp; Co"]
+    assert order("/admin/projects?sort=name%3Bdrop") == ["Corner Bakery", "=Quiet &amp; Co"]
+    assert order("/admin/projects?q=QUIET") == ["=Quiet &amp; Co"]
+    assert "Nothing matches" in admin.get("/admin/projects?q=nothing").text
+
+
+def test_fragment_is_the_rows_alone(admin, volumes):
+    answer = admin.fragment("/admin/projects?q=bakery", "project-rows")
+    assert answer.text.lstrip().startswith('<div class="stack" id="project-rows"')
+    assert "<html" not in answer.text
+    assert "Quiet" not in answer.text
+
+
+def test_csv_has_the_same_rows_and_no_formula(admin, volumes):
+    answer = admin.get("/admin/projects.csv?days=7")
+    assert answer.content_type == "text/csv"
+    lines = answer.body.decode("utf-8-sig").splitlines()
+    assert lines[0].startswith("project,name,domain")
+    assert lines[1].startswith("bakery,Corner Bakery,bakery.test,UTC,")
+    assert lines[1].endswith(",40,19,8,3,3,6,0")
+    assert "quiet,'=Quiet & Co," in lines[2]
+
+
+def test_project_has_its_days_newest_first(admin, volumes, today):
+    page = admin.get(f"/admin/projects/{volumes.id}?days=7")
+    rows = re.findall(r'<tr><th scope="row">.*?</tr>', page.text, re.S)
+    assert len(rows) == 7 * 2  # the table, and the chart's own
+    assert ">10<" in re.search(r'Newest first.*?(<tr><th scope="row">.*?</tr>)', page.text, re.S).group(1)
+
+
+def test_queues_say_what_waits_and_who_works(admin, dbsession, build):
+    now = datetime.now(UTC)
+    dbsession.add(WorkerHeartbeat(name="a", host="box", pid=17, queue="bulk", doing="campaign 5", sent=1234))
+    dbsession.add(
+        WorkerHeartbeat(name="b", host="box", pid=18, queue="celery", last_seen_at=now - timedelta(minutes=5))
+    )
+    dbsession.add(PeriodicRun(name=TASK, started_at=now, finished_at=now, error="ValueError: oh"))
+    dbsession.commit()
+    page = admin.get("/admin/queues").text
+    bulk = page[page.index('id="queue-bulk"') : page.index('id="queue-celery"')]
+    assert "1 worker" in bulk
+    assert "campaign 5" in bulk
+    assert "1,234" in bulk
+    celery = page[page.index('id="queue-celery"') :]
+    assert "Silent" in celery
+    assert "No worker" in celery
+    assert "ValueError: oh" in page
+    assert "data-live" not in page
+
+
+def test_queues_are_polled_while_something_waits(admin, build, dbsession):
+    from tests.reporting.test_admin import letter
+
+    letter(dbsession, build.project(), "transactional", -5)
+    answer = admin.fragment("/admin/queues", "queue-state")
+    assert "<html" not in answer.text
+    assert "data-live" in answer.text
+    assert "Late" in answer.text
+
+
+def test_pause_and_resume_are_kept_and_noted(admin, dbsession):
+    admin.post_form(f"/admin/periodic/{TASK}/pause", status=303)
+    assert "is paused" in admin.get("/admin/queues").text
+    dbsession.expire_all()
+    assert dbsession.get(PeriodicRun, TASK).paused
+    admin.post_form(f"/admin/periodic/{TASK}/run", status=303)
+    assert "Resume it first" in admin.get("/admin/queues").text
+    admin.post_form(f"/admin/periodic/{TASK}/resume", status=303)
+    dbsession.expire_all()
+    assert not dbsession.get(PeriodicRun, TASK).paused
+    entries = dbsession.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
+    assert [(one.action, one.actor, one.object_name) for one in entries] == [
+        ("periodic.paused", "root@people.test", TASK),
+        ("periodic.resumed", "root@people.test", TASK),
+    ]
+
+
+def test_run_now_wakes_a_worker_after_the_commit(admin, reports_app, dbsession):
+    admin.post_form(f"/admin/periodic/{TASK}/run", status=303)
+    assert reports_app.registry.publisher.sent == [(TASK, (), "celery")]
+    assert dbsession.scalars(select(AuditEntry.action)).all() == ["periodic.run"]
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "run"])
+def test_only_periodic_tasks_can_be_told_what_to_do(admin, action, reports_app):
+    for name in ("mailhub.lists.run_import", "os.system"):
+        admin.post_form(f"/admin/periodic/{name}/{action}", status=404)
+    assert reports_app.registry.publisher.sent == []
+
+
+def test_slow_report_is_stopped_and_says_so(admin, admin_api, monkeypatch):
+    def slow(session):
+        session.execute(text("SET LOCAL statement_timeout = '10ms'"))
+        session.execute(text("SELECT pg_sleep(5)"))
+
+    monkeypatch.setattr("mailhub.admin.queues.state", slow)
+    answer = admin.get("/admin/queues", status=503)
+    assert "The report took too long" in answer.text
+    assert admin_api.get("/api/v1/reports/queues", status=503).json["status"] == 503
+
+
+def test_reports_cannot_write(live, tmp_path):
+    """On the connection that the process really has."""
+    import mailhub.admin
+    from tests.conftest import raw_settings
+
+    app = mailhub.admin.configure(raw_settings(live.url, tmp_path)).make_wsgi_app()
+    with mailhub.db.reading(app.registry) as session, pytest.raises(Exception, match="read-only"):
+        session.execute(text("DELETE FROM project"))
+    app.registry.engine.dispose()
+    app.registry.reading_engine.dispose()
+
+
+def test_time_limit_is_that_of_the_settings(reports_app):
+    class Asking:
+        registry = reports_app.registry
+
+    report = reading.read(Asking(), lambda session: session.scalar(text("SHOW statement_timeout")))
+    assert report.found == f"{reports_app.registry.mailhub.reports_statement_timeout_seconds}s"
