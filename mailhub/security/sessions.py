@@ -20,6 +20,8 @@ from mailhub.models import User, WebSession
 from mailhub.security.secrets import digest, new_token
 
 _VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
+#: Admins see all projects: their sessions in the reports process end sooner (walls.md, T18).
+REPORTS_IDLE_SECONDS, REPORTS_ABSOLUTE_SECONDS = 3600, 12 * 3600
 #: `last_seen_at` is written at most this often.
 SEEN_EVERY = timedelta(minutes=1)
 
@@ -51,8 +53,23 @@ def browser_token(request: Request) -> str:
 
 def set_cookie(request: Request, response: Response, token: str) -> None:
     response.set_cookie(
-        cookie_name(request), token, httponly=True, secure=_secure(request), samesite="Lax", path="/", overwrite=True
+        cookie_name(request),
+        token,
+        httponly=True,
+        secure=_secure(request),
+        samesite="Lax" if _app(request) == "site" else "Strict",
+        path="/",
+        overwrite=True,
     )
+
+
+def lifetimes(request: Request) -> tuple[int, int]:
+    """Seconds after which a session of this process has ended: without a request, and in any case."""
+    settings = request.registry.mailhub
+    idle, absolute = settings.session_idle_seconds, settings.session_absolute_seconds
+    if _app(request) == "reports":
+        return min(idle, REPORTS_IDLE_SECONDS), min(absolute, REPORTS_ABSOLUTE_SECONDS)
+    return idle, absolute
 
 
 def current(request: Request) -> WebSession | None:
@@ -61,7 +78,7 @@ def current(request: Request) -> WebSession | None:
     if not _VALUE.fullmatch(given):
         return None
     now = datetime.now(UTC)
-    idle = timedelta(seconds=request.registry.mailhub.session_idle_seconds)
+    idle = timedelta(seconds=lifetimes(request)[0])
     session: WebSession | None = request.dbsession.scalars(
         select(WebSession)
         .join(WebSession.user)
@@ -92,7 +109,7 @@ def start(request: Request, user: User) -> WebSession:
         user_agent=(request.user_agent or "")[:300],
         created_at=now,
         last_seen_at=now,
-        expires_at=now + timedelta(seconds=request.registry.mailhub.session_absolute_seconds),
+        expires_at=now + timedelta(seconds=lifetimes(request)[1]),
     )
     request.dbsession.add(session)
     request.dbsession.flush()
