@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from mailhub.models import (
     Campaign,
     CampaignList,
+    CampaignVersion,
+    Link,
     MailingList,
     Membership,
     Project,
@@ -87,4 +89,35 @@ class Builder:
         campaign = self._add(Campaign(project_id=project.id, **values))
         for mailing_list in lists:
             self._add(CampaignList(project_id=project.id, campaign_id=campaign.id, list_id=mailing_list.id))
+        return campaign
+
+    def started_campaign(
+        self, project: Project, *, lists: Any = (), links: Any = ("https://example.com/shop",), **columns: Any
+    ) -> Campaign:
+        """A campaign whose version 1 is frozen with these links; nothing is fanned out."""
+        campaign = self.campaign(project, lists=lists, state=columns.pop("state", "sent"), version=1, **columns)
+        first = next(iter(lists), None)
+        self._add(
+            CampaignVersion(
+                project_id=project.id,
+                campaign_id=campaign.id,
+                version=1,
+                name=campaign.name,
+                subject=campaign.subject,
+                preheader="",
+                from_email=f"news@{project.domain}",
+                from_name="News",
+                reply_to="",
+                html=campaign.html,
+                text="",
+                language=project.language or "en",
+                project_name=project.name,
+                project_domain=project.domain,
+                postal_address="",
+                list_id=first.id if first is not None else None,
+                list_name=first.name if first is not None else "",
+            )
+        )
+        for position, url in enumerate(links):
+            self._add(Link(project_id=project.id, campaign_id=campaign.id, position=position, url=url))
         return campaign

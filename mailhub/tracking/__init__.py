@@ -1,1 +1,40 @@
-"""Room what comes back: opens, clicks, unsubscribes."""
+"""Room what comes back: opens, clicks, unsubscribes. In production it has a process of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyramid_tm
+from pyramid.config import Configurator
+from pyramid.router import Router
+
+from mailhub.security.context import Root
+
+
+def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router:
+    """The tracking process: what letters link to, and nothing that needs a session."""
+    settings = {
+        "mailhub.process": "tracking",
+        "tm.manager_hook": pyramid_tm.explicit_manager,
+        "tm.commit_veto": "pyramid_tm.default_commit_veto",
+        **settings,
+    }
+    config = Configurator(settings=settings, root_factory=Root)
+    for part in (
+        "mailhub.startup",
+        "mailhub.web.headers",
+        "pyramid_retry",
+        "pyramid_tm",
+        "mailhub.db",
+        "mailhub.tasks",
+        "mailhub.security",
+        "mailhub.web.i18n",
+        "mailhub.web.jinja",
+        "mailhub.web.htmx",
+        "mailhub.web.errors",
+        "mailhub.web.health",
+        "mailhub.routes.tracking",
+    ):
+        config.include(part)
+    config.scan("mailhub.tracking")
+    return config.make_wsgi_app()
