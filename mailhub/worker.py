@@ -6,10 +6,10 @@ celery -A mailhub.worker beat --ini production.ini
 
 from __future__ import annotations
 
-import functools
 import mmap
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, signals
@@ -45,13 +45,12 @@ def prepare(options: dict[str, Any], **_kw: Any) -> None:
     ini = options.get("ini") or os.environ.get("MAILHUB_INI") or "development.ini"
     try:
         settings = get_appsettings(ini, name="main")
-        registry = registry_for({**settings, "mailhub.process": "worker"})
+        attach(registry_for({**settings, "mailhub.process": "worker"}))
     except (OSError, LookupError, SettingsError) as failure:
         raise SystemExit(f"{ini}: {failure}") from failure
     except Exception as failure:
         log.exception("worker.cannot_start", ini=ini)
         raise SystemExit(1) from failure
-    attach(registry)
 
 
 def registry_for(settings: dict[str, Any]) -> Any:
@@ -67,7 +66,7 @@ def attach(registry: Any) -> None:
     """Give the Celery application its settings, tasks and periodic tasks."""
     configure(app, registry.mailhub)
     for spec in TASKS.values():
-        app.task(functools.partial(_run, spec), name=spec.name, ignore_result=True, acks_late=False)
+        app.task(_body(spec), name=spec.name, ignore_result=True, acks_late=False)
     app.conf.beat_schedule = {
         spec.name: {
             "task": spec.name,
@@ -80,8 +79,12 @@ def attach(registry: Any) -> None:
     _Worker.registry = registry
 
 
-def _run(spec: TaskSpec, *args: Any) -> None:
-    run(_Worker.registry, spec, args)
+def _body(spec: TaskSpec) -> Callable[..., None]:
+    def body(*args: Any) -> None:
+        run(_Worker.registry, spec, args)
+
+    body.__name__ = spec.function.__name__
+    return body
 
 
 @signals.celeryd_after_setup.connect
