@@ -82,15 +82,20 @@ def _database(server: str, name: str) -> str:
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
+def migrate(url: str) -> None:
+    """Bring a database up to the newest revision."""
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "alembic"))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")
+
+
 @pytest.fixture(scope="session")
 def template(server: str) -> Iterator[str]:
     """The name of a migrated, empty database that others are cloned from."""
     name = f"mh_template_{secrets.token_hex(4)}"
     _maintain(server, "CREATE DATABASE {}", name)
-    config = Config()
-    config.set_main_option("script_location", str(ROOT / "alembic"))
-    config.attributes["url"] = _database(server, name)
-    command.upgrade(config, "head")
+    migrate(_database(server, name))
     yield name
     _maintain(server, "DROP DATABASE {} WITH (FORCE)", name)
 
