@@ -26,6 +26,8 @@ def policy_tween(handler: Handler, registry: Any) -> Handler:
     def tween(request: Request) -> Response:
         response = handler(request)
         response.headers.setdefault("Content-Security-Policy", page_policy("'self'"))
+        # WebOb copies a large body into a temporary file and leaves it to the garbage collector, which would warn.
+        request.body_file_raw.close()
         return response
 
     return tween
