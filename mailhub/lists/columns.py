@@ -17,16 +17,21 @@ EMAIL, NAME = "email", "name"
 #: Rows that are looked at for an address column, and rows that are shown.
 LOOKED_AT, SHOWN = 50, 10
 
-_EMAIL_HEADERS = frozenset(
-    "email emailaddress e mail address mailaddress почта эпочта элпочта электроннаяпочта емейл емайл имейл мейл мыло "
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_EMAIL_HEADERS = _words(
+    "email emailaddress mail address mailaddress почта эпочта элпочта электроннаяпочта емейл емайл имейл мейл мыло "
     "адрес адресэлектроннойпочты адреспочты адресemail emailадрес subscriberemail useremail contactemail "
-    "электронныйадрес".split()
-) - {"e"}
-_NAME_HEADERS = frozenset(
-    "name fullname firstnamelastname subscribername contactname username имя фио полноеимя имяфамилия имяифамилия "
-    "фамилияимя фамилияимяотчество подписчик клиент контакт".split()
+    "электронныйадрес"
 )
-_GIVEN_NAME_HEADERS = frozenset("firstname givenname".split())
+_NAME_HEADERS = _words(
+    "name fullname firstnamelastname subscribername contactname username имя фио полноеимя имяфамилия имяифамилия "
+    "фамилияимя фамилияимяотчество подписчик клиент контакт"
+)
+_GIVEN_NAME_HEADERS = _words("firstname givenname")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _LETTERS = re.compile(r"[\W_]+")
 
@@ -64,7 +69,7 @@ def read_head(path: Path, reading: Reading) -> Head:
     """The first rows under this reading. Raises NotACsv("empty") where there are none."""
     _counting, text = open_lines(path, reading.encoding)
     with text:
-        rows = [row for row in islice(RowReader(text, reading.delimiter), LOOKED_AT + 2)]
+        rows = list(islice(RowReader(text, reading.delimiter), LOOKED_AT + 2))
     if rows and rows[0].line == 1 and _SEPARATOR_LINE.fullmatch(rows[0].raw.strip()):
         rows = rows[1:]
     if not rows:
@@ -95,7 +100,7 @@ def _is_address(cell: str) -> bool:
 
 
 def guess_mapping(head: Head) -> dict[str, str]:
-    """header → email, name or the clean name of a field, for every column. No `email` in it: no column has addresses."""
+    """header → email, name or the clean name of a field, for every column; no `email` where no column has addresses."""
     meaning = {header: _LETTERS.sub("", header).lower().replace("ё", "е") for header in head.headers}
     email = _address_column(head, meaning)
     names = [header for header in head.headers if meaning[header] in _NAME_HEADERS]

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from mailhub.lists.columns import EMAIL, NAME, read_head
-from mailhub.lists.merge import COUNT_KEYS, Merged, merge
+from mailhub.lists.merge import COUNT_KEYS, Merged, merge, touched
 from mailhub.lists.rows import RAW_KEPT, Row, read_rows
 from mailhub.lists.seen import Seen
 from mailhub.lists.sniff import NotACsv, Reading
@@ -26,7 +26,7 @@ from mailhub.models import SubscriberImport
 LEASE_SECONDS = 60
 MAX_NAME = 300
 #: What our own exports put before a cell so that no spreadsheet takes it for a formula.
-_FORMULA = frozenset("=+-@|%\t\r＝＋－＠")
+FORMULA = frozenset("=+-@|%\t\r＝＋－＠")
 
 _CLAIM = text(
     """
@@ -42,8 +42,9 @@ _CLAIM = text(
 _MOVE = text(
     """
     UPDATE subscriber_import SET
-        rows_total = rows_total + :total, rows_created = rows_created + :created, rows_updated = rows_updated + :updated,
-        rows_skipped = rows_skipped + :skipped, rows_rejected = rows_rejected + :rejected,
+        rows_total = rows_total + :total, rows_created = rows_created + :created,
+        rows_updated = rows_updated + :updated, rows_skipped = rows_skipped + :skipped,
+        rows_rejected = rows_rejected + :rejected,
         line_done = :line, bytes_done = least(:bytes, bytes_total),
         lease_until = clock_timestamp() + make_interval(secs => :seconds)
     WHERE project_id = :project AND id = :import AND state = 'running' AND lease_owner = :owner
@@ -192,7 +193,7 @@ def _person(
 def plain(cell: str) -> str:
     """A cell without spaces around it and without the apostrophe of a formula-safe export."""
     cell = cell.strip()
-    if cell[:1] == "'" and cell[1:2] in _FORMULA and len(cell) > 1:
+    if cell[:1] == "'" and cell[1:2] in FORMULA and len(cell) > 1:
         return cell[1:]
     return cell
 
@@ -205,11 +206,12 @@ def store(dbsession: Session, job: Job, batch: Batch) -> Merged:
         import_id=job.import_id,
         list_id=job.list_id,
         staged=batch.staged,
-        rejected=[(job.project_id, job.import_id, line, reason, raw[:RAW_KEPT]) for line, reason, raw in batch.rejected],
+        rejected=[(job.project_id, job.import_id, line, why, raw[:RAW_KEPT]) for line, why, raw in batch.rejected],
         update_existing=job.update_existing,
     )
     counts = {key: getattr(merged, key) for key in COUNT_KEYS}
-    moved = dbsession.execute(
+    moved = touched(
+        dbsession,
         _MOVE,
         {
             **counts,
@@ -223,7 +225,7 @@ def store(dbsession: Session, job: Job, batch: Batch) -> Merged:
             "owner": job.owner,
         },
     )
-    if not moved.rowcount:
+    if not moved:
         raise LeaseLost
     return merged
 

@@ -61,25 +61,38 @@ def path_of(settings: Settings, stored_name: str) -> Path:
     return folder(settings) / stored_name
 
 
-def receive(settings: Settings, file: BinaryIO) -> Upload:
-    """Keep an uploaded file under a name of our own and look at it. Raises UploadTooLarge and NotACsv; nothing stays."""
+def receive(settings: Settings, file: BinaryIO, *, is_mapped: bool = False) -> Upload:
+    """Keep an uploaded file under a name of our own and look at it. Raises UploadTooLarge and NotACsv; nothing stays.
+
+    `is_mapped`: the caller knows the columns, so that none has to look like addresses.
+    """
     stored_name = f"{secrets.token_hex(16)}.csv"
     path = path_of(settings, stored_name)
-    size = 0
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as kept:
-            while chunk := file.read(CHUNK):
-                size += len(chunk)
-                if size > settings.upload_max_bytes:
-                    raise UploadTooLarge(settings.upload_max_bytes)
-                kept.write(chunk)
+        size = _keep(path, file, settings.upload_max_bytes)
         head = look(path)
-        if EMAIL not in guess_mapping(head).values():
-            raise NotACsv("no_address")
+        if not is_mapped:
+            _expect_addresses(head)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     return Upload(stored_name, size, head)
+
+
+def _keep(path: Path, file: BinaryIO, max_bytes: int) -> int:
+    size = 0
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as kept:
+        while chunk := file.read(CHUNK):
+            size += len(chunk)
+            if size > max_bytes:
+                raise UploadTooLarge(max_bytes)
+            kept.write(chunk)
+    return size
+
+
+def _expect_addresses(head: Head) -> None:
+    if EMAIL not in guess_mapping(head).values():
+        raise NotACsv("no_address")
 
 
 def create_import(
@@ -145,7 +158,7 @@ def start_import(
         declare_fields(dbsession, project_id=row.project_id, labels=labels)
     except TooManyFields:
         raise MappingRefused({"": _("The project has too many fields already. Ignore some columns.")}) from None
-    started = dbsession.execute(
+    started = dbsession.scalars(
         update(SubscriberImport)
         .where(
             SubscriberImport.project_id == row.project_id,
@@ -160,9 +173,10 @@ def start_import(
             encoding=head.reading.encoding,
             delimiter=head.reading.delimiter,
         )
+        .returning(SubscriberImport.id)
         .execution_options(synchronize_session="fetch")
     )
-    return bool(started.rowcount)
+    return started.one_or_none() is not None
 
 
 def is_waiting(row: SubscriberImport) -> bool:

@@ -221,7 +221,7 @@ def _narrowed(query: Select[Any], project_id: int, wanted: SubscriberFilter) -> 
 
 def _matches(q: str) -> ColumnElement[bool]:
     """Every word of the search is somewhere in the address or the name; one or two letters are a beginning."""
-    search = literal_column("((subscriber.email_key || ' '::text) || lower(subscriber.name))")
+    search: ColumnElement[str] = literal_column("((subscriber.email_key || ' '::text) || lower(subscriber.name))")
     words = q.lower().split()[:5]
     if len(words) == 1 and len(words[0]) < 3:
         # A trigram index knows nothing about so few letters; the address's own index finds a prefix.

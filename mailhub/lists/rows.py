@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 MAX_ROW = 64 * 1024
 MAX_COLUMNS = 200
@@ -68,7 +68,7 @@ def codec_of(encoding: str) -> str:
 def open_lines(path: Path, encoding: str) -> tuple[CountingFile, io.TextIOWrapper]:
     """The file as text; letters that the encoding does not know become U+FFFD."""
     counting = CountingFile(path.open("rb"))
-    buffered = io.BufferedReader(counting, 256 * 1024)
+    buffered = io.BufferedReader(cast(Any, counting), 256 * 1024)
     return counting, io.TextIOWrapper(buffered, encoding=codec_of(encoding), errors="replace", newline=None)
 
 

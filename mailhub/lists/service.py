@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, func, literal_column, or_, select, update
+from sqlalchemy import Boolean, delete, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -188,7 +188,7 @@ def upsert_subscriber(
             "fields": Subscriber.fields.op("||")(new.fields),
             "updated_at": func.now(),
         },
-    ).returning(Subscriber.id, literal_column("xmax = 0").label("created"))
+    ).returning(Subscriber.id, literal_column("xmax = 0", Boolean).label("created"))
     row = dbsession.execute(upsert).one()
     person = dbsession.get_one(Subscriber, (project_id, row.id), populate_existing=True)
     return Upserted(person, row.created)
@@ -229,7 +229,7 @@ def delete_subscriber(dbsession: Session, subscriber: Subscriber) -> None:
 
 def set_person_status(dbsession: Session, *, project_id: int, subscriber_id: int, status: str) -> bool:
     """Move a person between active and unsubscribed; a bounce or a complaint stays. True if something moved."""
-    moved = dbsession.execute(
+    moved = dbsession.scalars(
         update(Subscriber)
         .where(
             Subscriber.project_id == project_id,
@@ -238,9 +238,10 @@ def set_person_status(dbsession: Session, *, project_id: int, subscriber_id: int
             Subscriber.status != status,
         )
         .values(status=status, status_changed_at=func.now(), updated_at=func.now())
+        .returning(Subscriber.id)
         .execution_options(synchronize_session="fetch")
     )
-    return bool(moved.rowcount)
+    return moved.one_or_none() is not None
 
 
 def is_suppressed(dbsession: Session, *, project_id: int, email_key: str) -> bool:
@@ -280,12 +281,12 @@ def subscribe(
     )
     new = statement.excluded
     confirmed = (Subscription.status == SubscriptionStatus.UNCONFIRMED) & (new.status == SubscriptionStatus.SUBSCRIBED)
-    wanted_back = (Subscription.status == SubscriptionStatus.UNSUBSCRIBED) & literal_column("true" if rejoin else "false")
+    has_left = Subscription.status == SubscriptionStatus.UNSUBSCRIBED
     dbsession.execute(
         statement.on_conflict_do_update(
             index_elements=["project_id", "list_id", "subscriber_id"],
             set_={"status": new.status, "source": new.source, "ip": new.ip, "unsubscribed_at": None},
-            where=confirmed | wanted_back,
+            where=confirmed | has_left if rejoin else confirmed,
         )
     )
     row = dbsession.get_one(Subscription, (project_id, list_id, subscriber_id), populate_existing=True)
@@ -379,7 +380,7 @@ def confirm(
 
     None: the link is worth nothing any more, because the person has been deleted or has left after it was sent.
     """
-    confirmed = dbsession.execute(
+    confirmed = dbsession.scalars(
         update(Subscription)
         .where(
             Subscription.project_id == project_id,
@@ -394,9 +395,10 @@ def confirm(
             status=SubscriptionStatus.SUBSCRIBED, confirmed_at=func.clock_timestamp(), unsubscribed_at=None,
             ip=func.coalesce(ip, Subscription.ip),
         )
+        .returning(Subscription.list_id)
         .execution_options(synchronize_session="fetch")
     )  # fmt: skip
-    if confirmed.rowcount:
+    if confirmed.one_or_none() is not None:
         set_person_status(
             dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE
         )

@@ -1,0 +1,250 @@
+"""What the JSON API of this room takes and gives (contract §4)."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from mailhub.lists.fields import MAX_FIELDS, clean_field_name
+from mailhub.lists.forms import MAX_VALUE, Address, Description, Language, ListName, PersonName, row_id
+from mailhub.lists.queries import LIST_STATUSES, PERSON_STATUSES, ListRow
+from mailhub.models import (
+    MailingList,
+    OptIn,
+    Subscriber,
+    SubscriberImport,
+    Subscription,
+    SubscriptionStatus,
+    Visibility,
+)
+from mailhub.web.api import utc
+from mailhub.web.forms import Form, Invalid
+from mailhub.web.i18n import _
+from mailhub.web.paging import API_LIMIT, API_LIMIT_MAX
+
+BATCH_MAX = 500
+
+Id = Annotated[int, BeforeValidator(row_id)]
+
+
+def _values(given: dict[str, Any]) -> dict[str, Any]:
+    """Custom fields: text, numbers, yes/no or nothing, under names that letters can use."""
+    for name, value in given.items():
+        if not clean_field_name(name):
+            raise Invalid(_("A field's name has letters, digits and underscores."))
+        if isinstance(value, str):
+            if len(value) > MAX_VALUE:
+                raise Invalid(_("Use at most ${n} characters.", mapping={"n": MAX_VALUE}))
+            if "\0" in value:
+                raise Invalid(_("Line breaks and invisible characters are not possible here."))
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise Invalid(_("This must be a number."))
+        elif value is not None and not isinstance(value, bool | int | float):
+            raise Invalid(_("A field holds text, a number, true or false."))
+    return given
+
+
+def _status_filter(text: str) -> str:
+    if text not in PERSON_STATUSES | LIST_STATUSES:
+        raise Invalid(_("This is not one of the choices."))
+    return text
+
+
+Fields = Annotated[dict[str, Any], Field(max_length=MAX_FIELDS), AfterValidator(_values)]
+Limit = Annotated[int, Field(ge=1, le=API_LIMIT_MAX)]
+
+
+class ListIn(Form):
+    name: ListName
+    description: Description = ""
+    opt_in: OptIn = OptIn.SINGLE
+    visibility: Visibility = Visibility.PRIVATE
+    language: Language = ""
+
+
+class ListPatch(Form):
+    name: ListName | None = None
+    description: Description | None = None
+    opt_in: OptIn | None = None
+    visibility: Visibility | None = None
+    language: Language | None = None
+
+
+class PageQuery(Form):
+    limit: Limit = API_LIMIT
+    after: str | None = None
+
+
+class SubscriberQuery(PageQuery):
+    email: str | None = None
+    list_id: Id | None = None
+    status: Annotated[str, AfterValidator(_status_filter)] | None = None
+    q: Annotated[str, Field(max_length=200)] = ""
+
+
+class SubscriberIn(Form):
+    """A person; `lists` are joined, none is left. A double opt-in list asks them to confirm by a letter."""
+
+    email: Address
+    name: PersonName | None = None
+    fields: Fields = {}
+    lists: Annotated[list[Id], Field(max_length=100)] = []
+    status: Literal["active", "unsubscribed"] | None = None
+
+
+class SubscriberPatch(Form):
+    """What is given replaces what is there; `fields` are laid over the others, null takes one away."""
+
+    email: Address | None = None
+    name: PersonName | None = None
+    fields: Fields | None = None
+    lists: Annotated[list[Id], Field(max_length=100)] | None = None
+    status: Literal["active", "unsubscribed"] | None = None
+
+
+class BatchIn(Form):
+    """Each row stands for itself: a wrong one is told in its result, the others come in."""
+
+    subscribers: Annotated[list[Any], Field(min_length=1, max_length=BATCH_MAX)]
+
+
+class ListOut(Form):
+    id: str
+    name: str
+    description: str
+    opt_in: str
+    visibility: str
+    language: str
+    counts: dict[str, int]
+    form_url: str | None
+    created_at: str
+    updated_at: str
+
+
+class SubscriptionOut(Form):
+    list_id: str
+    status: str
+    source: str
+    created_at: str
+    confirmed_at: str | None
+    unsubscribed_at: str | None
+
+
+class SubscriberOut(Form):
+    """`lists` are those that the person is in; `subscriptions` also those that they have left or not confirmed."""
+
+    id: str
+    email: str
+    name: str
+    fields: dict[str, Any]
+    lists: list[str]
+    status: str
+    subscriptions: list[SubscriptionOut]
+    source: str
+    created_at: str
+    updated_at: str
+
+
+class BatchRowOut(Form):
+    """`status`: created, updated or rejected."""
+
+    index: int
+    status: str
+    id: str | None = None
+    errors: list[dict[str, str]] = []
+
+
+class BatchOut(Form):
+    results: list[BatchRowOut]
+    created: int
+    updated: int
+    rejected: int
+
+
+class ImportOut(Form):
+    id: str
+    state: str
+    list_id: str
+    file_name: str
+    encoding: str
+    delimiter: str
+    mapping: dict[str, str]
+    bytes_total: int
+    bytes_done: int
+    rows_total: int
+    rows_created: int
+    rows_updated: int
+    rows_skipped: int
+    rows_rejected: int
+    rejected_url: str | None
+    error: str
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
+def list_out(row: ListRow, form_url: str | None) -> ListOut:
+    one: MailingList = row.mailing_list
+    return ListOut(
+        id=str(one.id),
+        name=one.name,
+        description=one.description,
+        opt_in=one.opt_in,
+        visibility=one.visibility,
+        language=one.language,
+        counts={"subscribed": row.subscribed, "unconfirmed": row.unconfirmed, "unsubscribed": row.unsubscribed},
+        form_url=form_url,
+        created_at=utc(one.created_at) or "",
+        updated_at=utc(one.updated_at) or "",
+    )
+
+
+def subscriber_out(person: Subscriber, memberships: list[tuple[MailingList, Subscription]]) -> SubscriberOut:
+    return SubscriberOut(
+        id=str(person.id),
+        email=person.email,
+        name=person.name,
+        fields=person.fields,
+        lists=[str(one.list_id) for _list, one in memberships if one.status == SubscriptionStatus.SUBSCRIBED],
+        status=person.status,
+        subscriptions=[
+            SubscriptionOut(
+                list_id=str(one.list_id),
+                status=one.status,
+                source=one.source,
+                created_at=utc(one.created_at) or "",
+                confirmed_at=utc(one.confirmed_at),
+                unsubscribed_at=utc(one.unsubscribed_at),
+            )
+            for _list, one in memberships
+        ],
+        source=person.source,
+        created_at=utc(person.created_at) or "",
+        updated_at=utc(person.updated_at) or "",
+    )
+
+
+def import_out(row: SubscriberImport, rejected_url: str) -> ImportOut:
+    return ImportOut(
+        id=str(row.id),
+        state=row.state,
+        list_id=str(row.list_id),
+        file_name=row.file_name,
+        encoding=row.encoding,
+        delimiter=row.delimiter,
+        mapping=row.mapping,
+        bytes_total=row.bytes_total,
+        bytes_done=row.bytes_done,
+        rows_total=row.rows_total,
+        rows_created=row.rows_created,
+        rows_updated=row.rows_updated,
+        rows_skipped=row.rows_skipped,
+        rows_rejected=row.rows_rejected,
+        rejected_url=rejected_url,
+        error=row.error,
+        created_at=utc(row.created_at) or "",
+        started_at=utc(row.started_at),
+        finished_at=utc(row.finished_at),
+    )
