@@ -28,6 +28,9 @@ class Person:
     fields: dict[str, Any]
 
 
+#: Somebody who has been deleted, or whom we cannot ask about.
+NOBODY = Person("", "", {})
+
 _LINK = text("SELECT id, url FROM link WHERE project_id = :project AND id = :link")
 
 # The campaign's frozen words; its last version is the one that was sent.
@@ -72,7 +75,9 @@ def event_of(session: Session, type_: str, claims: Claims) -> Event | None:
 
 def _single(session: Session, type_: str, claims: Claims, message: UUID) -> Event | None:
     assert claims.project is not None
-    near = datetime.fromtimestamp((message.int >> 80) / 1000, UTC)
+    # Only version 7 tells a time; any other id has no row.
+    milliseconds = message.int >> 80 if message.version == 7 else 0
+    near = datetime.fromtimestamp(milliseconds % 10**14 / 1000, UTC)
     binds = {"project": claims.project, "message": message, "since": near - NEAR, "until": near + NEAR}
     row = session.execute(_MESSAGE, binds).mappings().one_or_none()
     event = Event(type_, claims.project, MessageKind.TRANSACTIONAL, message_id=message, link_id=claims.link)
@@ -100,4 +105,4 @@ def person_of(session: Session, project: int, subscriber: int | None) -> Person:
     row = None
     if subscriber is not None:
         row = session.execute(_PERSON, {"project": project, "subscriber": subscriber}).one_or_none()
-    return Person("", "", {}) if row is None else Person(row.email, row.name, row.fields)
+    return NOBODY if row is None else Person(row.email, row.name, row.fields)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
+from psycopg import Error as PsycopgError
 from pyramid.httpexceptions import HTTPFound, HTTPNotFound, HTTPServiceUnavailable
 from pyramid.request import Request
 from pyramid.response import Response
@@ -17,11 +19,11 @@ from mailhub import logs, metrics
 from mailhub.db import side_transaction
 from mailhub.events.service import append_in
 from mailhub.mail.merge import merge_context
-from mailhub.mail.template import RenderFailed, TemplateRefused, compile_template
+from mailhub.mail.template import RenderFailed, Template, TemplateRefused, compile_template
 from mailhub.mail.tokens import BadToken, Claims, Kind
 from mailhub.mail.url import UnsafeUrl, safe_url
 from mailhub.models import EventType
-from mailhub.tracking.facts import StoredLink, event_of, link_of, person_of
+from mailhub.tracking.facts import NOBODY, StoredLink, event_of, link_of, person_of
 from mailhub.tracking.memory import memory
 
 log = logs.get(__name__)
@@ -67,17 +69,19 @@ def _target(request: Request, claims: Claims) -> tuple[StoredLink, str]:
     if claims.link is None:
         raise HTTPNotFound()
     kept = memory(request.registry).links
+    link = kept.get((claims.project, claims.link))
+    person = None
     try:
-        link = kept.get((claims.project, claims.link))
         if link is None or link.personal:
             with side_transaction(request.registry) as session:
                 link = link_of(session, kept, claims.project, claims.link)
                 person = person_of(session, claims.project, claims.subscriber) if link and link.personal else None
-        else:
-            person = None
     except SQLAlchemyError as failure:
         log.warning("click.database_away", error=type(failure).__name__)
-        raise HTTPServiceUnavailable(headers={"Retry-After": "10"}) from None
+        if link is None:
+            raise HTTPServiceUnavailable(headers={"Retry-After": "10"}) from None
+        # The page without what is personal in its address is better than none.
+        person = NOBODY
     if link is None:
         raise HTTPNotFound()
     url = link.url
@@ -91,11 +95,16 @@ def _target(request: Request, claims: Claims) -> tuple[StoredLink, str]:
                 web_version_url="",
                 groups={"project": {}, "campaign": {}, "list": {}},
             )
-            url = compile_template(url, kind="url").render(context)
+            url = _template(url).render(context)
         return link, safe_url(url)
     except (UnsafeUrl, TemplateRefused, RenderFailed):
         log.warning("click.unsafe_link", project_id=claims.project, link_id=claims.link)
         raise HTTPNotFound() from None
+
+
+@lru_cache(maxsize=5_000)
+def _template(url: str) -> Template:
+    return compile_template(url, kind="url")
 
 
 def _store(request: Request, type_: EventType, claims: Claims, *, url: str = "") -> None:
@@ -108,7 +117,7 @@ def _store(request: Request, type_: EventType, claims: Claims, *, url: str = "")
             if event is not None:
                 agent = (request.user_agent or "")[:MAX_AGENT]
                 append_in(session, [replace(event, url=url, ip=request.client_addr, user_agent=agent)])
-    except SQLAlchemyError as failure:
+    except (SQLAlchemyError, PsycopgError) as failure:  # COPY's own errors come as psycopg's
         _lost.add()
         log.warning("hit.lost", type=type_.value, project_id=claims.project, error=type(failure).__name__)
 

@@ -22,6 +22,9 @@ from mailhub.models import EventType, Project, Visibility
 from mailhub.tracking.facts import event_of
 from mailhub.web.i18n import use_language
 
+#: A one-click request is one line.
+MAX_BODY = 65_536
+
 _LISTS = text(
     """
     SELECT l.id, l.name, l.visibility, l.language, s.status
@@ -61,16 +64,17 @@ def leave(request: Request) -> dict[str, Any] | Response:
     """Leave the lists that the campaign was written to. A mail client's POST gets a plain 200, also the second time."""
     claims = _claims(request)
     # Some clients send RFC 8058's field, some nothing at all: only our own page says anything else.
-    action = request.POST.get("action", "one-click")
+    fields = _fields(request)
+    action = fields.get("action", "one-click")
     assert claims.project is not None
     rows = _rows(request, claims)
     if claims.subscriber is not None:
         ids = [row.id for row in rows]
         whom = {"project_id": claims.project, "subscriber_id": claims.subscriber}
         if action == "undo":
-            wanted = set(request.POST.get("lists", "").split(","))
+            wanted = set(fields.get("lists", "").split(","))
             lists.resubscribe(request.dbsession, **whom, list_ids=[one for one in ids if str(one) in wanted])
-        elif left := lists.unsubscribe(request.dbsession, **whom, list_ids=ids, campaign_id=claims.campaign):
+        elif left := lists.unsubscribe(request.dbsession, **whom, list_ids=ids or None, campaign_id=claims.campaign):
             _note(request, claims)
             request.environ["mailhub.left"] = left
     if action == "one-click":
@@ -80,6 +84,16 @@ def leave(request: Request) -> dict[str, Any] | Response:
     values["back"] = action == "undo"
     values["undo"] = ",".join(str(one) for one in request.environ.get("mailhub.left", ()))
     return values
+
+
+def _fields(request: Request) -> dict[str, str]:
+    """The fields of the body; one that is too large or that nobody can read is empty."""
+    if (request.content_length or 0) > MAX_BODY:
+        return {}
+    try:
+        return {name: value for name, value in request.POST.items() if isinstance(value, str)}
+    except (ValueError, OSError):
+        return {}
 
 
 def _note(request: Request, claims: Claims) -> None:
