@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
+from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.static import static_view
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,4 +49,5 @@ _files = static_view(str(STATIC), use_subpath=True)
 
 def includeme(config: Configurator) -> None:
     config.add_route("static", f"{PREFIX}/*subpath", request_method=("GET", "HEAD"))
-    config.add_view(_serve, route_name="static", require_csrf=False)
+    # Public: the sign-in page has a style sheet too.
+    config.add_view(_serve, route_name="static", permission=NO_PERMISSION_REQUIRED, require_csrf=False)

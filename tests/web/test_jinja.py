@@ -292,3 +292,7 @@ def test_pages_call_macros_that_exist_with_arguments_that_they_take() -> None:
                 if len(call.args) > len(macro.arguments):
                     faults.append(f"{where}: too many arguments")
     assert faults == []
+
+
+def test_static_files_need_no_sign_in(client: Any) -> None:
+    assert client.get(static_url("css/mh.css")).content_type == "text/css"
