@@ -96,7 +96,8 @@ def test_start_is_refused_with_its_reason_and_changes_nothing(cast: Cast, client
     dbsession.rollback()
     client.sign_in(cast.bob)
     answer = client.post_form(cast.path("/start"), {"when": "now"}, status=422)
-    assert "was not started" in answer and "Must be mended" in answer
+    assert "was not started" in answer
+    assert "Must be mended" in answer
     row = reread(dbsession, cast)
     assert (row.state, row.version, row.started_at) == (CampaignState.DRAFT, None, None)
     assert publisher.sent == []
@@ -175,7 +176,8 @@ def test_send_later_is_meant_in_the_projects_zone(cast: Cast, client, dbsession)
     row = reread(dbsession, cast)
     assert row.send_at.isoformat() == f"{tomorrow}T07:00:00+00:00"
     page = client.get(cast.path())
-    assert "Scheduled" in page and "Take it back" in page
+    assert "Scheduled" in page
+    assert "Take it back" in page
     client.post_form(cast.path("/cancel"), {}, status=303)
     row = reread(dbsession, cast)
     assert (row.state, row.send_at) == (CampaignState.DRAFT, None)

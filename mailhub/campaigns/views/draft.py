@@ -118,7 +118,7 @@ def save_content(context: CampaignContext, request: Request) -> dict[str, Any] |
         except service.LetterRefused as refusal:
             problems = refusal.problems
             for problem in problems:
-                form.errors.setdefault(problem.field, words(request, problem))
+                form.errors.setdefault(problem.field, _("Mend what is listed below."))
             form.value = None
     request.response.status_int = 409 if conflict else 422
     return _content_page(context, request, form, problems=problems, conflict=conflict)

@@ -28,8 +28,6 @@ _LINK = re.compile(r"<(a|area)\b(?![^>]*\btarget\s*=)", re.IGNORECASE)
 
 @view_config(route_name="campaigns.preview", permission="campaigns:view", request_method="GET",
              renderer="campaigns/preview.html")  # fmt: skip
-@view_config(route_name="campaigns.preview", permission="campaigns:view", request_method="GET",
-             hx_target="preview-people", renderer="campaigns/_preview_people.html")  # fmt: skip
 def preview(context: CampaignContext, request: Request) -> dict[str, Any]:
     """HTML, plain text or source for one person, and who else it can be shown as."""
     campaign = context.campaign
@@ -64,6 +62,19 @@ def preview(context: CampaignContext, request: Request) -> dict[str, Any]:
     }
 
 
+@view_config(route_name="campaigns.preview", permission="subscribers:view", request_method="GET",
+             hx_target="preview-people", renderer="campaigns/_preview_people.html")  # fmt: skip
+def preview_people(context: CampaignContext, request: Request) -> dict[str, Any]:
+    """Whom the preview can be shown as, while an address is typed."""
+    query = request.GET.get("q", "").strip()[:254]
+    return {
+        "at": addresses_of(request, context.campaign),
+        "view": request.GET.get("view", "html"),
+        "q": query,
+        "found": audience.find_people(request.dbsession, context.project.id, query),
+    }
+
+
 @view_config(route_name="campaigns.preview_frame", permission="campaigns:view", request_method="GET")
 def preview_frame(context: CampaignContext, request: Request) -> Response:
     """The HTML part alone, under a policy of its own: no script, no form, no origin."""
@@ -85,7 +96,8 @@ def _rendered(
 ) -> dict[str, Any]:
     """`parts` of the letter (None where it can't be made, then `faults` say why), `source` if wanted."""
     faults: list[Check] = []
-    result: dict[str, Any] = {"parts": None, "raw": "", "from_name": "", "from_email": "", "preheader": "", "frozen": None}
+    result: dict[str, Any] = {"parts": None, "raw": "", "from_name": "", "from_email": "", "preheader": ""}
+    result["frozen"] = None
     try:
         draft, result["frozen"] = current_letter(request.dbsession, context.project, context.campaign)
         urls = own_links(preview_url(request, context.campaign))

@@ -13,7 +13,7 @@ from mailhub.campaigns import audience, listing, people
 from mailhub.campaigns.progress import Progress, progress_of
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.views.common import addresses_of, is_draft
-from mailhub.models import CampaignState, CampaignVersion
+from mailhub.models import Campaign, CampaignState, CampaignVersion, Sender
 from mailhub.reporting import queries
 from mailhub.web import htmx
 from mailhub.web.i18n import _
@@ -79,7 +79,18 @@ def _frame(context: CampaignContext, request: Request) -> dict[str, Any]:
         "at": addresses_of(request, campaign),
         "frozen": version,
         "list_names": names,
+        "sent_from": _sent_from(request, campaign, version),
     }
+
+
+def _sent_from(request: Request, campaign: Campaign, version: CampaignVersion | None) -> tuple[str, str]:
+    """Name and address of the sender: as frozen, or as they would be now."""
+    if version is not None:
+        return version.from_name, version.from_email
+    sender = None
+    if campaign.sender_id is not None:
+        sender = request.dbsession.get(Sender, (campaign.project_id, campaign.sender_id))
+    return (campaign.from_name or sender.name, sender.email) if sender is not None else ("", "")
 
 
 @view_config(route_name="campaigns.people", permission="campaigns:view", request_method="GET",
