@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 
 from mailhub.reporting.named import SQL
 
+#: A campaign this young is watched by its page.
+LIVE = timedelta(days=7)
 #: Ever: the largest cursor and the oldest moment that a bind takes.
 _LAST = (datetime(9999, 1, 1, tzinfo=UTC), 2**63 - 1)
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -72,6 +74,27 @@ class CampaignTotals:
         numbers = (self.audience, self.unique_opened, self.unique_redirected, *astuple(self.counts))
         return "-".join(f"{number:x}" for number in numbers)
 
+    @property
+    def open_rate(self) -> float | None:
+        return share(self.unique_opened, self.counts.sent)
+
+    @property
+    def click_rate(self) -> float | None:
+        return share(self.unique_redirected, self.counts.sent)
+
+    @property
+    def unsubscribe_rate(self) -> float | None:
+        return share(self.counts.unsubscribed, self.counts.sent)
+
+    @property
+    def bounce_rate(self) -> float | None:
+        """Of the letters whose outcome is known: a letter that is refused at once was never sent."""
+        return share(self.counts.bounced, self.counts.sent + self.counts.bounced)
+
+    def is_live(self, started_at: datetime | None) -> bool:
+        """Whether numbers still move so often that a page asks for them by itself."""
+        return started_at is not None and self.as_of - started_at < LIVE
+
 
 @dataclass(frozen=True, slots=True)
 class LinkClicks:
@@ -101,6 +124,17 @@ class CampaignReport:
     links: tuple[LinkClicks, ...]
     days: tuple[Day, ...]
     domains: tuple[DomainCounts, ...]
+
+    @property
+    def best_day(self) -> Day | None:
+        """The day with most opens, None where nobody has opened anything."""
+        best = max(self.days, key=lambda day: day.counts.opened, default=None)
+        return best if best is not None and best.counts.opened else None
+
+    @property
+    def link_clicks(self) -> int:
+        """Every click on every link: what the links' shares are of."""
+        return sum(link.redirected for link in self.links)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ class CampaignStatsContext(ProjectContext):
 
     def __init__(self, request: Request) -> None:
         super().__init__(request)
+        campaign_id = number_of(request, "campaign_id")
         found = request.dbsession.scalars(
-            select(Campaign).where(Campaign.project_id == self.project.id, Campaign.id == number_of(request, "campaign_id"))
+            select(Campaign).where(Campaign.project_id == self.project.id, Campaign.id == campaign_id)
         ).one_or_none()
         if found is None:
             raise HTTPNotFound()

@@ -226,5 +226,5 @@ def _short(value: float) -> float:
     return round(value, 1)
 
 
-#: What templates may call themselves, for small charts.
-CHARTS = {"sparkline": sparkline}
+#: What templates may call themselves: `line_chart(id, title, finding, labels, [series(name, values)])`.
+CHARTS = {"sparkline": sparkline, "line_chart": line_chart, "bar_chart": bar_chart, "series": Series}
