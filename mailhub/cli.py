@@ -145,6 +145,14 @@ def _parser() -> argparse.ArgumentParser:
     project.add_argument("--time-zone", default="UTC")
     project.add_argument("--language", default="en")
 
+    sender = add.group("sender", "addresses to write from").command(
+        "add", _later("sender_add"), "Add an address that a project may write from; the first one is its default."
+    )
+    sender.add_argument("email")
+    sender.add_argument("--project", metavar="SLUG", required=True)
+    sender.add_argument("--name", default="", help="what recipients see beside the address")
+    sender.add_argument("--reply-to", metavar="EMAIL", default="")
+
     key = add.group("api-key", "keys for the JSON API").command(
         "create", _later("api_key_create"), "Create a key; prints the secret, which is kept nowhere."
     )

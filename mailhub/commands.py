@@ -117,6 +117,16 @@ def project_add(arguments: argparse.Namespace) -> None:
     print(f"{request.registry.mailhub.public_url}/projects/{arguments.slug}")
 
 
+def sender_add(arguments: argparse.Namespace) -> None:
+    """Add an address that a project may write from."""
+    with working(arguments) as request:
+        project = _project(request.dbsession, arguments.project)
+        sender = projects.add_sender(
+            request.dbsession, project, email=arguments.email, name=arguments.name, reply_to=arguments.reply_to
+        )
+        audit.write(request.dbsession, "sender.added", sender, actor=ACTOR, name=sender.email)
+
+
 def api_key_create(arguments: argparse.Namespace) -> None:
     """Create a project's key for the JSON API; prints the secret, which is not kept."""
     with working(arguments) as request:

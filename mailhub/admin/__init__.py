@@ -13,7 +13,7 @@ from mailhub.security.context import Root
 
 def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router:
     """What `pserve development.ini --app-name=reports --server-name=reports` serves."""
-    return configure(settings).make_wsgi_app()
+    return configure({**(global_config or {}), **settings}).make_wsgi_app()
 
 
 def configure(settings: dict[str, Any]) -> Configurator:

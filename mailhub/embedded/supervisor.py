@@ -30,7 +30,7 @@ from mailhub.settings import Settings, environment_name, make_home
 
 __all__ = ["UpError", "up"]
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 120.0
 _TRIES_BEFORE_READY = 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

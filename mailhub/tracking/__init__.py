@@ -17,6 +17,7 @@ def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router
         "mailhub.process": "tracking",
         "tm.manager_hook": pyramid_tm.explicit_manager,
         "tm.commit_veto": "pyramid_tm.default_commit_veto",
+        **(global_config or {}),
         **settings,
     }
     config = Configurator(settings=settings, root_factory=Root)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import configparser
 import importlib.metadata
 import importlib.util
+import os
 import re
 import subprocess
 import sys
 
 import pytest
+from paste.deploy import loadapp
 
 from mailhub.cli import commands
+from mailhub.settings import SettingsError
 from tests.house import ROOT
 
 TARGETS = {"help", "install", "run", "test", "lint", "bench", "faults", "vendor", "i18n", "screenshots"}
@@ -43,7 +46,9 @@ def test_commands_of_the_docs_exist(path: object) -> None:
     code = code_of(path.read_text(encoding="utf-8"))  # type: ignore[attr-defined]
     assert set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", code)) <= makefile_targets()
     known = commands()
-    for words in re.findall(r"(?:^|[ /])mailhub(?: -c \S+)? ([a-z][a-z-]*(?: [a-z][a-z-]*)?)", code, re.MULTILINE):
+    for words in re.findall(
+        r"(?:^|\.venv/bin/|[`(])mailhub(?: -c \S+)? ([a-z][a-z-]*(?: [a-z][a-z-]*)?)", code, re.MULTILINE
+    ):
         first = words.split()[0]
         assert words in known or first in known, f"mailhub {words}"
     for module in re.findall(r"python3? -m ((?:mailhub|bench|tests|tools)[a-z_.]*)", code):
@@ -89,6 +94,18 @@ def test_the_apps_of_the_inis_are_installed() -> None:
     for name in ("main", "reports", "tracking"):
         assert found[name].startswith("mailhub")
         importlib.metadata.EntryPoint(name, found[name], "paste.app_factory").load()
+
+
+@pytest.mark.parametrize("name", ["main", "reports", "tracking"])
+def test_an_app_is_given_what_stands_under_default(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PasteDeploy hands [DEFAULT] over apart; an app that dropped it would run production with development's settings."""
+    for variable in [
+        variable for variable in os.environ if variable.startswith(("MAILHUB_", "SQLALCHEMY_", "CELERY_"))
+    ]:
+        monkeypatch.delenv(variable)
+    with pytest.raises(SettingsError) as refused:
+        loadapp(f"config:{ROOT}/production.ini", name=name)
+    assert any(fault.startswith("mailhub.secret_key") for fault in refused.value.faults)
 
 
 def test_production_ini_has_no_secret() -> None:

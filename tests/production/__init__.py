@@ -1,0 +1,1 @@
+"""The shape of production: PostgreSQL 15, RabbitMQ, separate processes under supervisor."""
