@@ -11,12 +11,12 @@ from pyramid.router import Router
 from mailhub.security.context import Root
 
 #: The rooms that have views on the site; their `tasks` are registered too.
-ROOMS = ("accounts", "projects", "lists", "campaigns", "transactional", "tracking", "stats")
+ROOMS = ("accounts", "projects", "lists", "events", "delivery", "campaigns", "transactional", "tracking", "stats")
 
 
 def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router:
     """The site: what `pserve development.ini` serves."""
-    return configure(settings).make_wsgi_app()
+    return configure({**(global_config or {}), **settings}).make_wsgi_app()
 
 
 def configure(settings: dict[str, Any]) -> Configurator:
@@ -42,6 +42,7 @@ def configure(settings: dict[str, Any]) -> Configurator:
     config.include("mailhub.web.api")
     config.include("mailhub.web.health")
     config.include("mailhub.embedded.views")  # the development mailbox, in development only
+    config.include("mailhub.web.styleguide")  # /_ui, in development only
     config.include("mailhub.routes")
     config.include("mailhub.web.openapi")  # describes the API of the routes
     for room in ROOMS:
