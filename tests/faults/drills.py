@@ -48,7 +48,11 @@ def _killing(stand: Stand, people: int, kill: Callable[[], None], kills: int) ->
         time.sleep(random.uniform(0, 0.02))  # noqa: S311
         kill()
         so_far = len(stand.sink.letters)
-        waited = stand.until(lambda n=so_far: len(stand.sink.letters) > n + 2, 60, "sending goes on")
+        waited = stand.until(
+            lambda n=so_far: len(stand.sink.letters) > n + 2 or stand.office.state(campaign) == "sent",
+            60,
+            "sending goes on",
+        )
         silence = max(silence, waited)
     stand.until_sent(campaign, 120)
     return campaign, silence
@@ -82,9 +86,8 @@ def rolling_restart(stand: Stand, people: int) -> Figures:
     drains: list[float] = []
 
     def restart() -> None:
-        old = stand.workers[-1]
+        drains.append(stand.workers[-1].stop())
         stand.worker("bulk", 2)
-        drains.append(old.stop())
 
     campaign, silence = _killing(stand, people, restart, kills=3)
     return _verdict(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import text
 
 from mailhub.models import Campaign
@@ -153,7 +154,21 @@ def database_of_its_own(folder: Path) -> Iterator[str]:
             running = stack.enter_context(running_server(folder / "pg"))
             server = make_url(running.url).set(database="postgres").render_as_string(hide_password=False)
         _maintain(server, "CREATE DATABASE {}", name)
-        stack.callback(_maintain, server, "DROP DATABASE {} WITH (FORCE)", name)
+        stack.callback(_drop, server, name)
         url = _database(server, name)
         migrate(url)
         yield url
+
+
+def _drop(server: str, name: str) -> None:
+    """Drop the database; an autovacuum of the server's owner may be in it for a moment, and cannot be ended."""
+    from tests.conftest import _maintain
+
+    for turn in range(20):
+        try:
+            return _maintain(server, "DROP DATABASE {} WITH (FORCE)", name)
+        except psycopg.Error:
+            if turn == 19:
+                raise
+            time.sleep(0.5)
+    return None
