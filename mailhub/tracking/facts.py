@@ -36,12 +36,13 @@ _LINK = text("SELECT id, url FROM link WHERE project_id = :project AND id = :lin
 # The campaign's frozen words; its last version is the one that was sent.
 _CAMPAIGN = text(
     """
-    SELECT p.domain AS project_domain, v.name AS campaign_name, v.list_id, v.list_name,
+    SELECT p.domain AS project_domain, coalesce(v.name, c.name) AS campaign_name, v.list_id,
+           coalesce(v.list_name, '') AS list_name,
            coalesce(s.email, '') AS email, coalesce(s.email_domain, '') AS email_domain,
            s.id IS NOT NULL AS known
     FROM campaign AS c
     JOIN project AS p ON p.id = c.project_id
-    JOIN campaign_version AS v ON v.project_id = c.project_id AND v.campaign_id = c.id AND v.version = c.version
+    LEFT JOIN campaign_version AS v ON v.project_id = c.project_id AND v.campaign_id = c.id AND v.version = c.version
     LEFT JOIN subscriber AS s ON s.project_id = c.project_id AND s.id = :subscriber
     WHERE c.project_id = :project AND c.id = :campaign
     """
