@@ -132,6 +132,11 @@ def test_the_process_does_not_know_the_sites_routes(reports_app):
     assert mapper.get_route("campaigns.index") is None
 
 
+def test_style_sheet_needs_no_sign_in(visitor, client):
+    for browser in (visitor, client):
+        browser.get("/static/css/mh.css", status=200)
+
+
 def test_theme_is_changed_from_the_menu(admin, root, dbsession):
     answer = admin.post_form("/account/appearance", {"theme": "dark", "next": "/admin/queues"}, status=303)
     assert answer.location == "http://localhost/admin/queues"
