@@ -24,6 +24,7 @@ from mailhub.mail.address import InvalidAddress, check_address
 from mailhub.models import SubscriberImport
 
 LEASE_SECONDS = 60
+FIRST_BATCH = 500
 MAX_NAME = 300
 #: What our own exports put before a cell so that no spreadsheet takes it for a formula.
 FORMULA = frozenset("=+-@|%\t\r＝＋－＠")
@@ -120,7 +121,11 @@ def claim(dbsession: Session, *, project_id: int, import_id: int, owner: str, up
 
 
 def batches(job: Job, size: int) -> Iterator[Batch]:
-    """The file's rows after `line_done`, in batches. Rows before it are read again to know which addresses came."""
+    """The file's rows after `line_done`, in batches. Rows before it are read again to know which addresses came.
+
+    The first batch is a small one: after it the planner can be told what is coming (merge.refresh_statistics).
+    """
+    wanted = min(size, FIRST_BATCH)
     if not job.path.is_file():
         raise FileGone
     try:
@@ -152,10 +157,10 @@ def batches(job: Job, size: int) -> Iterator[Batch]:
             batch.rejected.append((row.line, found, row.raw.replace("\0", "\u2400")))
         else:
             batch.staged.append((job.project_id, job.import_id, row.line, *found))
-        if batch.rows >= size:
+        if batch.rows >= wanted:
             batch.bytes_done = done[0]
             yield batch
-            batch = Batch()
+            batch, wanted = Batch(), size
     if batch.rows:
         batch.bytes_done = done[0]
         yield batch

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, delete, func, literal_column, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Boolean, cast, delete, func, literal_column, or_, select, update
+from sqlalchemy.dialects.postgresql import INET, insert
 from sqlalchemy.orm import Session
 
 from mailhub.lists.fields import ensure_fields
@@ -393,7 +393,7 @@ def confirm(
         )
         .values(
             status=SubscriptionStatus.SUBSCRIBED, confirmed_at=func.clock_timestamp(), unsubscribed_at=None,
-            ip=func.coalesce(ip, Subscription.ip),
+            ip=func.coalesce(cast(ip, INET), Subscription.ip),
         )
         .returning(Subscription.list_id)
         .execution_options(synchronize_session="fetch")

@@ -7,6 +7,7 @@ few code pages that Russian programs write is right for nearly all, so that is w
 from __future__ import annotations
 
 import codecs
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ ENCODINGS = {
     "utf-8": "UTF-8",
     "cp1251": "Windows-1251",
     "utf-16": "UTF-16",
-    "utf-16-be": "UTF-16 (big-endian)",
+    "utf-16-le": "UTF-16 LE",
+    "utf-16-be": "UTF-16 BE",
     "koi8-r": "KOI8-R",
     "cp866": "CP866 (DOS)",
     "cp1252": "Windows-1252",
@@ -38,6 +40,9 @@ _RUSSIAN = dict(
         strict=True,
     )
 )  # fmt: skip
+
+_CYRILLIC_WORD = re.compile("[а-яёА-ЯЁ]{3,}")
+_VOWELS = re.compile("[аеёиоуыэюяАЕЁИОУЫЭЮЯ]")
 
 _MAGIC: Sequence[tuple[bytes, str]] = (
     (b"\x89PNG", "image"),
@@ -125,7 +130,7 @@ def _utf16_without_mark(head: bytes) -> str | None:
     if len(head) < 4 or max(even.count(0), odd.count(0)) < len(even) * 0.3:
         return None
     if odd.count(0) > 5 * even.count(0):
-        return "utf-16"
+        return "utf-16-le"
     if even.count(0) > 5 * odd.count(0):
         return "utf-16-be"
     return None
@@ -166,12 +171,15 @@ def _score(sample: bytes, codec: str) -> float:
         elif "а" <= lower <= "я" or lower == "ё":
             score += count * (1.0 if char == lower else 0.5)
         elif codec == "cp1252" and lower in "äöüßéèêàâçñáíóúåøæœîïôû":
-            score += count * 40.0
+            score += count * 20.0
         elif char in "«»—–№„“”…\u00a0":
             score += count * 3.0
         else:
             # Frames, signs and letters of other alphabets: not what a list of people is made of.
             score -= count * 60.0
+    for word in _CYRILLIC_WORD.findall(text):
+        if not _VOWELS.search(word):
+            score -= 60.0 * len(word)  # `МАРИЯ` of one page is `нбтйс` in another
     for char in text:
         if char > "\x7f" and before > "\x7f" and before.islower() and char.isupper():
             score -= 60.0  # a capital inside a word: the wrong half of a code page

@@ -12,11 +12,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from mailhub import logs
 from mailhub.lists import importing
 from mailhub.lists.imports import folder, path_of
+from mailhub.lists.merge import refresh_statistics
 from mailhub.tasks import RETRIED_SQLSTATES, sweep, task
 
 log = logs.get(__name__)
 
 BATCH_RETRIES = 5
+#: Another import of the project held its turn for longer than `lock_timeout`.
+LOCK_NOT_AVAILABLE = "55P03"
 #: An upload whose columns nobody has decided, and a file that belongs to no import, are kept for so long.
 ABANDONED_SECONDS = 2 * 24 * 3600
 
@@ -71,8 +74,14 @@ def run_import(request: Request, project_id: int, import_id: int) -> None:
 
 def _run(request: Request, job: importing.Job, size: int) -> None:
     stop = getattr(request.registry, "stop_flag", None)
+    rows, told = 0, 0
     for batch in importing.batches(job, size):
+        if rows >= 4 * told and rows >= importing.FIRST_BATCH:
+            told = rows
+            with request.tm:
+                refresh_statistics(request.dbsession)
         _store(request, job, batch)
+        rows += batch.rows
         if stop is not None and stop[0]:
             with request.tm:
                 importing.release(request.dbsession, job)
@@ -87,7 +96,7 @@ def _store(request: Request, job: importing.Job, batch: importing.Batch) -> None
                 importing.store(request.dbsession, job, batch)
             return
         except DBAPIError as failure:
-            again = getattr(failure.orig, "sqlstate", None) in RETRIED_SQLSTATES
+            again = getattr(failure.orig, "sqlstate", None) in (*RETRIED_SQLSTATES, LOCK_NOT_AVAILABLE)
             if not again or attempt == BATCH_RETRIES - 1:
                 raise
             time.sleep(0.05 * 2**attempt)
