@@ -247,3 +247,53 @@ def test_sweep_finds_a_start_whose_wake_up_was_lost(cast: Cast, dbsession, publi
     assert publisher.names() == []
     run_sweeps(registry)
     assert "mailhub.campaigns.fan_out" in publisher.names()
+
+
+def test_progress_polls_while_it_may_change_and_says_304_in_between(cast: Cast, client, dbsession):
+    start(dbsession, cast)
+    dbsession.commit()
+    client.sign_in(cast.analyst)
+    asked = {"HX-Request": "true", "HX-Target": "section#campaign-progress"}
+    answer = client.get(cast.path(), headers=asked)
+    assert "data-live" in answer
+    assert "<html" not in answer
+    assert "/pause" not in answer, "an analyst has no buttons"
+    again = client.get(cast.path(), headers=asked | {"HX-PTag": answer.headers["HX-PTag"]}, status=304)
+    assert again.body == b""
+    dbsession.get(CampaignCount, (cast.project.id, cast.campaign.id)).audience = 5
+    dbsession.commit()
+    changed = client.get(cast.path(), headers=asked | {"HX-PTag": answer.headers["HX-PTag"]})
+    assert "0 of 5" in changed
+    cast.campaign.state = CampaignState.SENT
+    dbsession.commit()
+    assert "data-live" not in client.get(cast.path(), headers=asked)
+
+
+def test_rate_and_time_left_come_from_the_last_seconds(cast: Cast, dbsession):
+    from mailhub.campaigns.progress import progress_of
+    from mailhub.models import Message
+
+    start(dbsession, cast)
+    now = datetime.now(UTC)
+    cast.campaign.started_at = now - timedelta(minutes=5)
+    dbsession.get(CampaignCount, (cast.project.id, cast.campaign.id)).audience = 1020
+    dbsession.get(CampaignCount, (cast.project.id, cast.campaign.id)).sent = 20
+    for n in range(20):
+        dbsession.add(Message(project_id=cast.project.id, kind="campaign", queue="bulk", state="sent",
+                              campaign_id=cast.campaign.id, email=f"a{n}@b.test", email_domain="b.test"))  # fmt: skip
+    dbsession.flush()
+    moving = progress_of(dbsession, cast.campaign, now=datetime.now(UTC))
+    assert (moving.rate, moving.seconds_left, moving.done) == (2.0, 500.0, 20)
+    later = progress_of(dbsession, cast.campaign, now=now + timedelta(minutes=5))
+    assert (later.rate, later.seconds_left) == (None, None)
+
+
+def test_pages_of_a_started_campaign_cost_few_statements(cast: Cast, client, dbsession, count_statements):
+    start(dbsession, cast)
+    dbsession.commit()
+    client.sign_in(cast.bob)
+    for page, most in (("", 18), ("/people", 14), ("/preview", 16)):
+        client.get(cast.path(page))
+        with count_statements() as seen:
+            client.get(cast.path(page))
+        assert len(seen) <= most, (page, len(seen), seen)
