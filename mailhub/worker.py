@@ -14,11 +14,10 @@ from typing import Any
 
 from celery import Celery, signals
 from click import Option
-from pyramid.paster import get_appsettings
 
 import mailhub
 from mailhub import logs
-from mailhub.settings import SettingsError
+from mailhub.settings import SettingsError, read_ini
 from mailhub.tasks import TASKS, TaskSpec, run, run_sweeps
 from mailhub.tasks.celery_app import configure
 from mailhub.tasks.heartbeat import Heartbeat
@@ -44,8 +43,7 @@ def prepare(options: dict[str, Any], **_kw: Any) -> None:
     """Read the ini. Exceptions in receivers are swallowed, and Celery would run on `amqp://guest@localhost`."""
     ini = options.get("ini") or os.environ.get("MAILHUB_INI") or "development.ini"
     try:
-        settings = get_appsettings(ini, name="main")
-        attach(registry_for({**settings, "mailhub.process": "worker"}))
+        attach(registry_for({**read_ini(ini), "mailhub.process": "worker"}))
     except (OSError, LookupError, SettingsError) as failure:
         raise SystemExit(f"{ini}: {failure}") from failure
     except Exception as failure:

@@ -98,10 +98,8 @@ def test_the_apps_of_the_inis_are_installed() -> None:
 
 @pytest.mark.parametrize("name", ["main", "reports", "tracking"])
 def test_an_app_is_given_what_stands_under_default(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PasteDeploy hands [DEFAULT] over apart; an app that dropped it would run production with development's settings."""
-    for variable in [
-        variable for variable in os.environ if variable.startswith(("MAILHUB_", "SQLALCHEMY_", "CELERY_"))
-    ]:
+    """PasteDeploy hands [DEFAULT] over apart: an app that dropped it would run on the settings of development."""
+    for variable in [name for name in os.environ if name.startswith(("MAILHUB_", "SQLALCHEMY_", "CELERY_"))]:
         monkeypatch.delenv(variable)
     with pytest.raises(SettingsError) as refused:
         loadapp(f"config:{ROOT}/production.ini", name=name)

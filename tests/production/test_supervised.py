@@ -88,7 +88,7 @@ class Installation:
         self.folder = folder
         self.ports = {name: free_port() for name in ("site", "reports", "tracking", "mailbox")}
         for name in ("secrets", "log", "home"):
-            (folder / name).mkdir()
+            (folder / name).mkdir(mode=0o700)
         values = {
             "database_url": database_url,
             "broker_url": broker_url,
