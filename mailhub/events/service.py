@@ -61,7 +61,8 @@ def append(connection: psycopg.Connection[Any], events: Sequence[Event]) -> None
     Uniques are exact when several transactions do it at once. Call it once a transaction: its locks are taken in a
     fixed order, so that appends wait for one another but never in a circle. That a person leaves by a campaign they
     have left by already is not stored again.
-    Measured on one core: 500 mixed events in 15 ms (33,000/s); a single click 1.2 ms.
+    Measured on two shared cores: 500 sent letters in 14 ms (37,000/s), 500 mixed events of people in 22 ms (22,000/s),
+    a single hit 2 ms.
     """
     if not events:
         return

@@ -37,5 +37,6 @@ def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router
         "mailhub.routes.tracking",
     ):
         config.include(part)
+    config.add_notfound_view("mailhub.tracking.refused.not_found")
     config.scan("mailhub.tracking")
     return config.make_wsgi_app()

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from psycopg import Error as PsycopgError
-from pyramid.httpexceptions import HTTPFound, HTTPNotFound, HTTPServiceUnavailable
+from pyramid.httpexceptions import HTTPFound
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
@@ -25,6 +25,7 @@ from mailhub.mail.url import UnsafeUrl, safe_url
 from mailhub.models import EventType
 from mailhub.tracking.facts import NOBODY, StoredLink, event_of, link_of, person_of
 from mailhub.tracking.memory import memory
+from mailhub.tracking.refused import LinkBusy, LinkGone
 
 log = logs.get(__name__)
 
@@ -58,7 +59,7 @@ def clicked(request: Request) -> Response:
     try:
         claims = request.registry.signer.read(Kind.CLICK, request.matchdict["token"])
     except BadToken:
-        raise HTTPNotFound() from None
+        raise LinkGone() from None
     link, target = _target(request, claims)
     _store(request, EventType.REDIRECTED, claims, url=link.url)
     return HTTPFound(target, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer-when-downgrade"})
@@ -67,7 +68,7 @@ def clicked(request: Request) -> Response:
 def _target(request: Request, claims: Claims) -> tuple[StoredLink, str]:
     assert claims.project is not None
     if claims.link is None:
-        raise HTTPNotFound()
+        raise LinkGone()
     kept = memory(request.registry).links
     link = kept.get((claims.project, claims.link))
     person = None
@@ -79,11 +80,11 @@ def _target(request: Request, claims: Claims) -> tuple[StoredLink, str]:
     except SQLAlchemyError as failure:
         log.warning("click.database_away", error=type(failure).__name__)
         if link is None:
-            raise HTTPServiceUnavailable(headers={"Retry-After": "10"}) from None
+            raise LinkBusy() from None
         # The page without what is personal in its address is better than none.
         person = NOBODY
     if link is None:
-        raise HTTPNotFound()
+        raise LinkGone()
     url = link.url
     try:
         if person is not None:
@@ -99,7 +100,7 @@ def _target(request: Request, claims: Claims) -> tuple[StoredLink, str]:
         return link, safe_url(url)
     except (UnsafeUrl, TemplateRefused, RenderFailed):
         log.warning("click.unsafe_link", project_id=claims.project, link_id=claims.link)
-        raise HTTPNotFound() from None
+        raise LinkGone() from None
 
 
 @lru_cache(maxsize=5_000)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
@@ -20,6 +19,7 @@ from mailhub.lists import service as lists
 from mailhub.mail.tokens import BadToken, Claims, Kind
 from mailhub.models import EventType, Project, Visibility
 from mailhub.tracking.facts import event_of
+from mailhub.tracking.refused import LinkGone
 from mailhub.web.i18n import use_language
 
 #: A one-click request is one line.
@@ -107,7 +107,7 @@ def _claims(request: Request) -> Claims:
     try:
         claims: Claims = request.registry.signer.read(Kind.UNSUBSCRIBE, request.matchdict["token"])
     except BadToken:
-        raise HTTPNotFound() from None
+        raise LinkGone() from None
     return claims
 
 
@@ -125,7 +125,7 @@ def _page(request: Request, claims: Claims) -> dict[str, Any]:
     """The page in the list's language. Names of private lists are nobody's business."""
     project = request.dbsession.get(Project, claims.project)
     if project is None:
-        raise HTTPNotFound()
+        raise LinkGone()
     rows = _rows(request, claims)
     language = next((row.language for row in rows if row.language), project.language)
     use_language(request, language)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
@@ -17,6 +16,7 @@ from mailhub.mail.template import RenderFailed, TemplateRefused
 from mailhub.mail.tokens import BadToken, Claims, Kind
 from mailhub.tracking.facts import person_of
 from mailhub.tracking.memory import memory
+from mailhub.tracking.refused import LinkGone
 
 #: What a letter may do in a browser: be seen, and open its links in a new tab (walls.md, T3).
 LETTER_POLICY = (
@@ -43,7 +43,7 @@ def show(request: Request) -> Response:
     try:
         claims: Claims = request.registry.signer.read(Kind.WEB_VERSION, request.matchdict["token"])
     except BadToken:
-        raise HTTPNotFound() from None
+        raise LinkGone() from None
     compiled, links = _compiled(request, claims)
     assert claims.project is not None
     person = person_of(request.dbsession, claims.project, claims.subscriber)
@@ -51,7 +51,7 @@ def show(request: Request) -> Response:
     try:
         parts = compiled.render_parts(recipient)
     except (RenderFailed, TemplateRefused):
-        raise HTTPNotFound() from None
+        raise LinkGone() from None
     return Response(
         parts.html,
         content_type="text/html",
@@ -73,7 +73,7 @@ def _compiled(request: Request, claims: Claims) -> _Compiled:
         binds = {"project": claims.project, "campaign": claims.campaign}
         row = request.dbsession.execute(_VERSION, binds).mappings().one_or_none()
         if row is None:
-            raise HTTPNotFound()
+            raise LinkGone()
         links = list(request.dbsession.scalars(_LINKS, binds))
         found = compile_campaign(source_of(dict(row))), links
         kept.put(key, found)
