@@ -33,7 +33,7 @@ from mailhub.mail.template import RenderFailed, TemplateRefused, guarded_text, p
 from mailhub.models import Campaign, CampaignVersion, Project, Sender, Subscriber, SubscriberField
 
 #: What a draft may still lack when it is saved; it is asked for at the start.
-_LATER = frozenset({"subject_empty", "body_empty"})
+UNWRITTEN = frozenset({"subject_empty", "body_empty"})
 #: Stands for the sender while none is chosen, so that the rest can be compiled.
 _NO_SENDER = "nobody@example.com"
 
@@ -165,7 +165,7 @@ def mistakes(
         known_fields=field_names(dbsession, project.id),
     )  # fmt: skip
     found = compile_campaign(source).problems
-    return [check_of(problem) for problem in found if problem.level == "error" and problem.code not in _LATER]
+    return [check_of(problem) for problem in found if problem.level == "error" and problem.code not in UNWRITTEN]
 
 
 def field_names(dbsession: Session, project_id: int) -> list[str]:

@@ -15,8 +15,8 @@ from mailhub.campaigns import service, tasks
 from mailhub.campaigns.forms import ArchiveForm, LetterTestForm, StartForm, local_moment, typed_addresses
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.testing import TEST_BURST, TEST_SECONDS, preview_url
-from mailhub.campaigns.views.common import addresses_of, is_draft, words
 from mailhub.campaigns.views.draft import review_page
+from mailhub.campaigns.views.page import addresses_of, is_draft, words
 from mailhub.models import Campaign, CampaignState
 from mailhub.security.audit import note
 from mailhub.web import forms, htmx

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from mailhub.campaigns import audience, letter, service
 from mailhub.campaigns.forms import ContentForm, RecipientsForm
 from mailhub.campaigns.resources import CampaignContext
-from mailhub.campaigns.views.common import addresses_of, is_draft, line_of, steps, words
+from mailhub.campaigns.views.page import addresses_of, is_draft, line_of, steps, words
 from mailhub.models import Sender, SubscriberField
 from mailhub.web import forms, htmx
 from mailhub.web.i18n import _
@@ -137,7 +137,9 @@ def _content_page(
     list_ids = audience.list_ids_of(dbsession, project.id, campaign.id)
     refused = problems is not None
     if problems is None and not form.errors and not conflict:
-        problems = [service.check_of(found) for found in letter.draft_of(dbsession, project, campaign, None).problems]
+        found = letter.draft_of(dbsession, project, campaign, None).problems
+        # What is merely not written yet is the review's business.
+        problems = [service.check_of(problem) for problem in found if problem.code not in letter.UNWRITTEN]
     shown = [
         (problem, words(request, problem), line_of(problem, str(form.values.get(problem.field) or "")))
         for problem in problems or []

@@ -13,7 +13,7 @@ from pyramid.view import view_config
 from mailhub.campaigns import audience, listing, service
 from mailhub.campaigns.forms import NewForm
 from mailhub.campaigns.starters import simple_letter
-from mailhub.campaigns.views.common import addresses_of
+from mailhub.campaigns.views.page import addresses_of
 from mailhub.models import CampaignState
 from mailhub.reporting import queries
 from mailhub.security.audit import note

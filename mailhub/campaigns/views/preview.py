@@ -14,7 +14,7 @@ from mailhub.campaigns import audience
 from mailhub.campaigns.refusals import CampaignRefused, Check, check_of
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.testing import current_letter, own_links, preview_url
-from mailhub.campaigns.views.common import addresses_of, is_draft, steps, words
+from mailhub.campaigns.views.page import addresses_of, is_draft, steps, words
 from mailhub.mail.template import RenderFailed, TemplateRefused
 from mailhub.models import Subscriber
 

@@ -12,7 +12,7 @@ from pyramid.view import view_config
 from mailhub.campaigns import audience, listing, people
 from mailhub.campaigns.progress import Progress, progress_of
 from mailhub.campaigns.resources import CampaignContext
-from mailhub.campaigns.views.common import addresses_of, is_draft
+from mailhub.campaigns.views.page import addresses_of, is_draft
 from mailhub.models import Campaign, CampaignState, CampaignVersion, Sender
 from mailhub.reporting import queries
 from mailhub.web import htmx
