@@ -1,0 +1,320 @@
+"""A project with a row of every kind that a URL can name, made for every route by introspection."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pyramid.interfaces import IRoutesMapper
+from sqlalchemy.orm import Session
+
+from mailhub.delivery import service as delivery
+from mailhub.delivery.ids import new_message_id
+from mailhub.events.service import Event, append_in
+from mailhub.lists import imports
+from mailhub.mail.tokens import Kind, Signer
+from mailhub.models import (
+    ApiKey,
+    Campaign,
+    CampaignCount,
+    CampaignState,
+    CampaignVersion,
+    ImportRejectedRow,
+    Link,
+    Message,
+    MessageKind,
+    MessageState,
+    OneTimeLink,
+    Project,
+    Role,
+    SubscriberField,
+    SubscriberImport,
+    User,
+    WebSession,
+)
+from mailhub.security.secrets import digest, new_token
+from mailhub.settings import Settings
+from tests.build import Builder
+
+PLACEHOLDER = re.compile(r"{(\w+)(?::[^}]*)?}")
+CSV = "E-mail;Name;City\nanna@people.test;Anna;Kazan\nboris@people.test;Boris;Tver\n"
+HTML = '<h1>Hello, {{ name|default("friend") }}!</h1><p><a href="https://example.com/news">The news</a></p>'
+
+
+@dataclass(frozen=True)
+class Door:
+    """One method of one route, as the outside sees it."""
+
+    route: str
+    pattern: str
+    method: str
+    target: str | None = None
+
+    @property
+    def names(self) -> set[str]:
+        """What has to be filled in."""
+        return set(PLACEHOLDER.findall(self.pattern))
+
+    def url(self, values: dict[str, str]) -> str:
+        return PLACEHOLDER.sub(lambda match: values[match[1]], self.pattern)
+
+
+def doors(registry: Any) -> list[Door]:
+    """Every view of the application: a new one is tested without a new line here."""
+    mapper = registry.getUtility(IRoutesMapper)
+    patterns = {route.name: "/" + route.pattern.lstrip("/") for route in mapper.get_routes()}
+    found = set()
+    for item in registry.introspector.get_category("views"):
+        view = item["introspectable"]
+        pattern = patterns.get(view.get("route_name"))
+        if pattern is None or "*" in pattern:
+            continue
+        methods = view.get("request_methods") or ("GET",)
+        for method in (methods,) if isinstance(methods, str) else methods:
+            found.add(Door(view["route_name"], pattern, method, view.get("hx_target")))
+    return sorted(found, key=lambda door: (door.pattern, door.method, door.target or ""))
+
+
+def route_patterns(registry: Any) -> dict[str, str]:
+    """Route name → pattern, also of routes that no view answers yet."""
+    routes = registry.getUtility(IRoutesMapper).get_routes()
+    return {route.name: "/" + route.pattern.lstrip("/") for route in routes if "*" not in route.pattern}
+
+
+@dataclass
+class World:
+    """A project, who owns it and who works in it, and a value for every placeholder of its URLs."""
+
+    owner: User
+    helper: User
+    project: Project
+    values: dict[str, str] = field(default_factory=dict)
+    #: Further objects whose pages look different: (placeholder, value, what it is).
+    others: list[tuple[str, str, str]] = field(default_factory=list)
+    #: Route → a genuine token for its URL.
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    #: Route → other values, where the usual object is past this page.
+    special: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def values_for(self, door: Door) -> dict[str, str]:
+        """A value for every placeholder of this door."""
+        return self.values | {"token": self.tokens.get(door.route, "")} | self.special.get(door.route, {})
+
+    def variants(self, door: Door) -> Iterator[tuple[str, str]]:
+        """(what, URL) of the door for each object that it can be about."""
+        values = self.values_for(door)
+        yield "", door.url(values)
+        for name, value, what in self.others:
+            if name in door.names:
+                yield what, door.url(values | {name: value})
+
+
+def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *, language: str = "en") -> World:
+    """A project after some weeks of work: drafts, a campaign on its way, one that was read, imports, letters, keys."""
+    session = build.session
+    owner = build.user(f"owner@{slug}.test", name="Olga Owner", language=language)
+    helper = build.user(f"helper@{slug}.test", name="Henry Helper")
+    project = build.project(
+        owner, slug=slug, name=slug.title(), domain=f"{slug}.test", postal_address="1 Main Street, Springfield"
+    )
+    build.member(project, helper, Role.MARKETER)
+    world = World(owner, helper, project)
+    sender = build.sender(project, is_default=True)
+    readers = build.list(project, name="Readers", description="Everybody who asked for news")
+    partners = build.list(project, name="Partners", opt_in="double", visibility="public")
+    people = [
+        build.subscriber(project, f"person{n}@mail-{slug}.test", lists=[readers], name=f"Person {n}",
+                         fields={"city": "Kazan"}, source="import")
+        for n in range(6)
+    ]  # fmt: skip
+    joining = build.subscriber(project, f"waiting@mail-{slug}.test", lists=[partners], status="unconfirmed")
+    session.add(SubscriberField(project_id=project.id, name="city", label="City"))
+    draft = build.campaign(project, lists=[readers], sender_id=sender.id, html=HTML, name="Spring news")
+    empty = build.campaign(project, name="Empty draft", subject="", html="")
+    sent = _sent_campaign(build, project, sender.email, readers, people)
+    sending = _moving_campaign(build, project, readers, CampaignState.SENDING)
+    paused = _moving_campaign(build, project, readers, CampaignState.PAUSED)
+    done, waiting, failed = _imports(session, settings, project, readers.id, owner)
+    letter = _letter(session, project, sender.email)
+    key = ApiKey(project_id=project.id, key_id=f"key{slug}", secret_hash=b"x" * 32, name="Shop", scopes=["lists:read"])
+    web_session = WebSession(
+        token_hash=digest(new_token()),
+        user_id=owner.id,
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+        user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        ip="192.0.2.7",
+    )
+    link = new_token()
+    session.add_all(
+        [
+            key,
+            web_session,
+            OneTimeLink(
+                token_hash=digest(link), user_id=helper.id, expires_at=datetime.now(UTC) + timedelta(hours=1)
+            ),
+        ]
+    )
+    session.commit()
+    world.values = {
+        "project": project.slug,
+        "list_id": str(readers.id),
+        "subscriber_id": str(people[0].id),
+        "campaign_id": str(draft.id),
+        "sender_id": str(sender.id),
+        "import_id": str(done.id),
+        "key_id": str(key.id),
+        "user_id": str(helper.id),
+        "session_id": str(web_session.id),
+        "message_id": str(letter.id),
+    }
+    world.special = {"lists.import_columns": {"import_id": str(waiting.id)}}
+    world.others = [
+        ("list_id", str(partners.id), "double opt-in"),
+        ("campaign_id", str(empty.id), "empty"),
+        ("campaign_id", str(sent.id), "sent"),
+        ("campaign_id", str(sending.id), "sending"),
+        ("campaign_id", str(paused.id), "paused"),
+        ("import_id", str(waiting.id), "waiting"),
+        ("import_id", str(failed.id), "failed"),
+    ]
+    url = session.query(Link.id).filter_by(project_id=project.id, campaign_id=sent.id).first()
+    ids = {"project": project.id, "campaign": sent.id, "subscriber": people[1].id}
+    world.tokens = {
+        "tracking.open": signer.sign(Kind.OPEN, **ids),
+        "tracking.click": signer.sign(Kind.CLICK, **ids, link=url.id),
+        "tracking.unsubscribe": signer.sign(Kind.UNSUBSCRIBE, **ids, list=readers.id),
+        "tracking.web_version": signer.sign(Kind.WEB_VERSION, **ids, list=readers.id),
+        "lists.sign_up": signer.sign(Kind.FORM, project=project.id, list=partners.id),
+        "lists.confirm": signer.sign(
+            Kind.CONFIRM, project=project.id, list=partners.id, subscriber=joining.id,
+            expires=int(datetime.now(UTC).timestamp()) + 86_400,
+        ),  # fmt: skip
+        "accounts.sign_in_link": link,
+    }
+    return world
+
+
+def _freeze(build: Builder, campaign: Campaign, project: Project, email: str, list_id: int, list_name: str) -> Link:
+    session = build.session
+    session.add(
+        CampaignVersion(
+            project_id=project.id, campaign_id=campaign.id, version=1, name=campaign.name, subject=campaign.subject,
+            preheader="", from_email=email, from_name="News", reply_to="", html=campaign.html, text="", language="en",
+            project_name=project.name, project_domain=project.domain, postal_address=project.postal_address,
+            list_id=list_id, list_name=list_name,
+        )
+    )  # fmt: skip
+    link = Link(
+        project_id=project.id, campaign_id=campaign.id, position=0, url="https://example.com/news", label="The news"
+    )
+    session.add(link)
+    session.commit()
+    return link
+
+
+def _sent_campaign(build: Builder, project: Project, email: str, mailing_list: Any, people: list[Any]) -> Campaign:
+    now = datetime.now(UTC)
+    session = build.session
+    campaign = build.campaign(
+        project, lists=[mailing_list], name="Autumn news", state=CampaignState.SENT, version=1, html=HTML,
+        started_at=now - timedelta(hours=3), fanned_out_at=now - timedelta(hours=3),
+        finished_at=now - timedelta(hours=2),
+    )  # fmt: skip
+    link = _freeze(build, campaign, project, email, mailing_list.id, mailing_list.name)
+    session.add(
+        CampaignCount(project_id=project.id, campaign_id=campaign.id, audience=len(people), sent=len(people) - 1,
+                      failed=1)
+    )  # fmt: skip
+    facts = {
+        "project_id": project.id, "kind": MessageKind.CAMPAIGN.value, "project_domain": project.domain,
+        "campaign_id": campaign.id, "campaign_name": campaign.name, "list_id": mailing_list.id,
+        "list_name": mailing_list.name,
+    }  # fmt: skip
+    events = []
+    for n, person in enumerate(people):
+        who = facts | {"subscriber_id": person.id, "email": person.email, "email_domain": person.email_domain}
+        failed = n == 0
+        at = now - timedelta(hours=2, minutes=n)
+        message_id = new_message_id(at)
+        session.add(
+            Message(
+                project_id=project.id, id=message_id, created_at=at, kind=MessageKind.CAMPAIGN.value, queue="bulk",
+                state=(MessageState.FAILED if failed else MessageState.SENT).value,
+                reason="hard_bounce" if failed else "", project_domain=project.domain, campaign_id=campaign.id,
+                campaign_name=campaign.name, list_id=mailing_list.id, list_name=mailing_list.name,
+                subscriber_id=person.id, email=person.email, email_domain=person.email_domain,
+                subject=campaign.subject, attempts=1, smtp_code=550 if failed else 250,
+                smtp_reply="550 5.1.1 no such user" if failed else "250 2.0.0 ok", settled_at=at,
+            )
+        )  # fmt: skip
+        kind = "HARDBOUNCED" if failed else "SENT"
+        events.append(Event(kind, at=at, message_id=message_id, code=550 if failed else 250, **who))
+        if n in (1, 2, 3):
+            events.append(Event("OPENED", at=at + timedelta(minutes=5), **who))
+        if n in (1, 2):
+            events.append(Event("REDIRECTED", at=at + timedelta(minutes=6), link_id=link.id, url=link.url, **who))
+    append_in(session, events)
+    session.commit()
+    return campaign
+
+
+def _moving_campaign(build: Builder, project: Project, mailing_list: Any, state: CampaignState) -> Campaign:
+    now = datetime.now(UTC)
+    campaign = build.campaign(
+        project, lists=[mailing_list], name=f"A {state.value} campaign", state=state, version=1, html=HTML,
+        started_at=now - timedelta(minutes=4), fanned_out_at=now - timedelta(minutes=4),
+    )  # fmt: skip
+    _freeze(build, campaign, project, f"news@{project.domain}", mailing_list.id, mailing_list.name)
+    build.session.add(
+        CampaignCount(
+            project_id=project.id, campaign_id=campaign.id, audience=1000, sent=400, failed=3, skipped=7, deferred=2
+        )
+    )
+    build.session.commit()
+    return campaign
+
+
+def _imports(
+    session: Session, settings: Settings, project: Project, list_id: int, owner: User
+) -> tuple[SubscriberImport, SubscriberImport, SubscriberImport]:
+    """One that is done, one whose columns are still to be chosen, one that failed."""
+    now = datetime.now(UTC)
+    upload = imports.receive(settings, io.BytesIO(CSV.encode()))
+    waiting = imports.create_import(
+        session, project_id=project.id, list_id=list_id, file_name="new people.csv", upload=upload, user_id=owner.id
+    )
+    common = {
+        "project_id": project.id, "list_id": list_id, "encoding": "utf-8", "delimiter": ";",
+        "mapping": {"E-mail": "email"}, "created_by": owner.id, "started_at": now - timedelta(minutes=2),
+        "finished_at": now,
+    }  # fmt: skip
+    done = SubscriberImport(
+        **common, state="done", file_name="people.csv", stored_name="gone.csv", rows_total=9, rows_created=6,
+        rows_updated=1, rows_skipped=1, rows_rejected=1,
+    )  # fmt: skip
+    failed = SubscriberImport(
+        **common, state="failed", file_name="photo.csv", stored_name="gone2.csv", error="file_gone", rows_total=0
+    )
+    session.add_all([done, failed])
+    session.flush()
+    session.add(
+        ImportRejectedRow(project_id=project.id, import_id=done.id, line=7, reason="email", raw="nobody;No Address;")
+    )
+    session.commit()
+    return done, waiting, failed
+
+
+def _letter(session: Session, project: Project, email: str) -> Message:
+    letter = delivery.SingleLetter(
+        from_email=email, from_name="Shop", to_email=f"buyer@mail-{project.slug}.test", to_name="Bella Buyer",
+        subject="Your receipt", html="<p>Thank you for your <b>order</b>.</p>", text="Thank you for your order.",
+        tag="receipt",
+    )  # fmt: skip
+    message = delivery.accept(session, project=project, kind=MessageKind.TRANSACTIONAL, letter=letter)
+    session.commit()
+    return message
