@@ -264,8 +264,8 @@ def test_the_main_job(installation: Installation, key: str) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr + installation.logs()
     mailbox = Mailbox(installation.folder / "mailbox.sqlite")
-    assert mailbox.count("people.test") == 2
-    listed = mailbox.list("anna@people.test")[0]
+    assert (mailbox.count("people.test news for"), mailbox.count("people.test")) == (2, 3)  # and one single letter
+    listed = mailbox.list("anna@people.test news for")[0]
     letter = mailbox.get(listed.id)
     assert letter is not None
     assert "Hello, Anna" in letter.html
