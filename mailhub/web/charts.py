@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 #: The plot's own units; the SVG stretches them to the box.
 WIDTH = HEIGHT = 1000
 MAX_SERIES = 5
+#: The width of the bars over one label.
+MAX_GROUP = 140
 SMALLEST, LARGEST = 1e-9, 1e15
 
 
@@ -183,11 +185,13 @@ def _line(series: Series, index: int, total: int, ceiling: float) -> Drawn:
 
 def _bars(series: Series, index: int, total: int, ceiling: float) -> Drawn:
     slot = WIDTH / max(len(series.values), 1)
-    width = slot * 0.72 / total
+    # A single day is a bar, not a wall.
+    group = min(slot * 0.72, MAX_GROUP)
+    width = group / total
     bars = []
     for at, value in enumerate(series.values):
         height = HEIGHT - _y(_number(value), ceiling)
-        left = at * slot + slot * 0.14 + index * width
+        left = at * slot + (slot - group) / 2 + index * width
         bars.append(Bar(_short(left), _short(HEIGHT - height), _short(width), _short(height)))
     return Drawn(name=series.name, number=index + 1, bars=tuple(bars))
 
