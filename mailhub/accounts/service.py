@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, contains_eager
 
 from mailhub.mail.address import InvalidAddress, parse_address
@@ -72,8 +73,12 @@ def create_user(
         language=language if language in LANGUAGES else "en",
         is_admin=is_admin,
     )
-    dbsession.add(user)
-    dbsession.flush()
+    try:
+        with dbsession.begin_nested():
+            dbsession.add(user)
+    except IntegrityError:
+        # Somebody else has just made it.
+        raise AccountRefused(_("There is already an account with this address."), "email") from None
     return user
 
 
@@ -215,8 +220,11 @@ def add_member(dbsession: Session, *, project_id: int, user: User, role: str) ->
     if dbsession.get(Membership, (project_id, user.id)) is not None:
         raise AccountRefused(_("This person is in the team already."), "email")
     membership = Membership(project_id=project_id, user_id=user.id, role=Role(role))
-    dbsession.add(membership)
-    dbsession.flush()
+    try:
+        with dbsession.begin_nested():
+            dbsession.add(membership)
+    except IntegrityError:
+        raise AccountRefused(_("This person is in the team already."), "email") from None
     return membership
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mailhub.accounts import service as accounts
@@ -93,8 +94,12 @@ def create_project(
     )
     if dbsession.scalar(select(Project.id).where(Project.slug == slug)) is not None:
         raise ProjectRefused(_("This short name is taken."), "slug")
-    dbsession.add(project)
-    dbsession.flush()
+    try:
+        with dbsession.begin_nested():
+            dbsession.add(project)
+    except IntegrityError:
+        # Somebody else has just taken it.
+        raise ProjectRefused(_("This short name is taken."), "slug") from None
     if owner is not None:
         accounts.add_member(dbsession, project_id=project.id, user=owner, role=Role.OWNER)
     return project
@@ -158,8 +163,11 @@ def add_sender(
     """A new address to write from; the first one is the default. Raises ProjectRefused."""
     sender = Sender(project_id=project.id)
     _fill_sender(dbsession, project, sender, email=email, name=name, reply_to=reply_to)
-    dbsession.add(sender)
-    dbsession.flush()
+    try:
+        with dbsession.begin_nested():
+            dbsession.add(sender)
+    except IntegrityError:
+        raise ProjectRefused(_("There is already a sender with this address."), "email") from None
     if is_default or len(senders(dbsession, project.id)) == 1:
         _make_default(dbsession, sender)
     return sender

@@ -6,6 +6,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from mailhub.accounts import service
 from mailhub.accounts.browser_name import browser_name
@@ -20,6 +21,31 @@ def test_address_is_kept_in_lower_case_and_unique(dbsession):
     assert service.find_user(dbsession, "ANN@example.com") is user
     with pytest.raises(service.AccountRefused, match="already"):
         service.create_user(dbsession, email="ann@EXAMPLE.com")
+
+
+def test_two_at_once_make_one_account(live):
+    """The second one waits for the first one's commit, and is then refused like one who came later."""
+    service.create_user(live.session, email="ann@example.com")
+    refused = []
+
+    def create():
+        with live.registry.session_factory() as dbsession:
+            try:
+                service.create_user(dbsession, email="ann@example.com")
+            except service.AccountRefused as refusal:
+                refused.append(refusal.field)
+
+    thread = threading.Thread(target=create)
+    thread.start()
+    wait_for_lock = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+    with live.engine.connect() as watcher:
+        for _turn in range(500):
+            if watcher.scalar(wait_for_lock):
+                break
+            thread.join(0.01)
+    live.session.commit()
+    thread.join(20)
+    assert refused == ["email"]
 
 
 @pytest.mark.parametrize("bad", ["", "ann", "a@b@c", "a b@c.test", "a@localhost"])

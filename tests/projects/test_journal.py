@@ -32,7 +32,7 @@ def test_newest_come_first_and_older_ones_on_the_next_page(client, alice, noted)
     assert "n09@bakery.test" not in page.text
     assert "theirs" not in page.text
     assert "fields: name, domain" in page.text
-    assert "added a sender" in page.text
+    assert "Added a sender" in page.text
     older = page.click("Older entries")
     assert "n09@bakery.test" in older.text
     assert "n10@bakery.test" not in older.text
