@@ -108,7 +108,6 @@ def _send(
             subject=written.subject,
             text=written.text,
             html=written.html,
-            headers={"Auto-Submitted": "auto-generated"},
             tag=tag,
         ),
         subscriber_id=subscriber_id,

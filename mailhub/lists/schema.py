@@ -89,8 +89,8 @@ class SubscriberIn(Form):
 
     email: Address
     name: PersonName | None = None
-    fields: Fields = {}
-    lists: Annotated[list[Id], Field(max_length=100)] = []
+    fields: Fields = Field(default_factory=dict)
+    lists: Annotated[list[Id], Field(max_length=100)] = Field(default_factory=list)
     status: Literal["active", "unsubscribed"] | None = None
 
 
@@ -153,7 +153,7 @@ class BatchRowOut(Form):
     index: int
     status: str
     id: str | None = None
-    errors: list[dict[str, str]] = []
+    errors: list[dict[str, str]] = Field(default_factory=list)
 
 
 class BatchOut(Form):

@@ -208,7 +208,8 @@ def _canonical(address: Address) -> str:
 
 def confirm(request: Request, project: Project, mailing_list: MailingList, claims: Claims) -> bool:
     """The button of the confirmation page. False: the link is worth nothing any more."""
-    assert claims.subscriber is not None and claims.expires is not None
+    assert claims.subscriber is not None
+    assert claims.expires is not None
     # Tokens keep their end in whole hours, rounded up: the letter is up to an hour older than this.
     asked_at = datetime.fromtimestamp(claims.expires - letters.CONFIRM_SECONDS, UTC)
     done = service.confirm(
