@@ -14,7 +14,7 @@ from mailhub.accounts.browser_name import browser_name
 from mailhub.accounts.forms import Appearance, NewPassword, Profile
 from mailhub.security import audit, passwords, sessions
 from mailhub.security.context import number_of
-from mailhub.web import forms, htmx
+from mailhub.web import forms, htmx, limits
 from mailhub.web.i18n import _, use_language
 from mailhub.web.local_path import local_path
 from mailhub.web.time_zones import zone_options
@@ -70,8 +70,14 @@ def change_password(request: Request) -> dict[str, Any] | Response:
     form = forms.read(request, NewPassword)
     user = request.user
     first = user.password_hash is None
-    if form.value is not None and not first and not passwords.verify(user.password_hash, form.value.current):
-        form.refuse("current", _("This is not your current password."))
+    if form.value is not None and not first:
+        waiting = _try_current(request, form.value.current)
+        if waiting:
+            request.response.status_int = 429
+            request.response.headers["Retry-After"] = str(waiting)
+            return _password_page(request, {"current": _("Too many attempts. Wait a few minutes and try again.")})
+        if waiting is None:
+            form.refuse("current", _("This is not your current password."))
     ended = 0
     if form.value is not None:
         try:
@@ -89,6 +95,22 @@ def change_password(request: Request) -> dict[str, Any] | Response:
         return htmx.redirect(request, request.route_path("projects.home"))
     request.notice(_("Your password is changed, and you are signed out everywhere else."))
     return htmx.redirect(request, request.route_path("accounts.password"))
+
+
+def _try_current(request: Request, password: str) -> int | None:
+    """0: it is the current password; None: it is not; else the seconds to wait, as when signing in.
+
+    Whoever sits at a browser that was left open shall not guess for ever.
+    """
+    settings = request.registry.mailhub
+    key, burst = f"password:{request.user.id}", settings.sign_in_attempts
+    waiting = limits.take(request.registry, key, burst=burst, per_seconds=settings.sign_in_window_seconds)
+    if waiting:
+        return waiting
+    if not passwords.verify(request.user.password_hash, password):
+        return None
+    limits.give_back(request.registry, key, burst=burst)
+    return 0
 
 
 def _password_page(request: Request, errors: dict[str, Any]) -> dict[str, Any]:

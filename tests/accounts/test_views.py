@@ -122,6 +122,16 @@ def test_bad_password_changes_nothing(client, alice, dbsession, bad, field):
     assert alice.password_hash == before
 
 
+def test_current_password_cannot_be_guessed_for_ever(live, stored):
+    alice = live.build.user("alice@people.test", password_hash=stored)
+    live.client.sign_in(alice)
+    tries = live.registry.mailhub.sign_in_attempts
+    assert [change(live.client, current="guess").status_int for _n in range(tries)] == [422] * tries
+    refused = change(live.client)
+    assert refused.status_int == 429
+    assert int(refused.headers["Retry-After"]) > 0
+
+
 def test_first_password_needs_no_current_one(client, build, dbsession):
     user = build.user("new@people.test")
     client.sign_in(user)
