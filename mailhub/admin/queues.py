@@ -7,17 +7,18 @@ import importlib.util
 import pkgutil
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-import mailhub
 from mailhub.models import PeriodicRun, Queue
 from mailhub.reporting import admin as reports
 from mailhub.reporting.admin import Later, Lease, Waiting, Worker
 from mailhub.tasks import TASKS, TaskSpec
 from mailhub.web.health import ALIVE_SECONDS
 
+_ROOMS = Path(__file__).parent.parent
 #: Work that has waited for longer than this, in seconds, is late: somebody should look.
 LATE_SECONDS = {Queue.TRANSACTIONAL: 60, Queue.BULK: 600, Queue.CELERY: 300}
 
@@ -95,7 +96,7 @@ def state(session: Session) -> State:
 
 def periodic_specs() -> dict[str, TaskSpec]:
     """The periodic tasks that workers know, by name."""
-    for module in pkgutil.iter_modules(mailhub.__path__, "mailhub."):
+    for module in pkgutil.iter_modules([str(_ROOMS)], "mailhub."):
         if module.ispkg and importlib.util.find_spec(f"{module.name}.tasks") is not None:
             importlib.import_module(f"{module.name}.tasks")
     return {name: spec for name, spec in sorted(TASKS.items()) if spec.every is not None}
