@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
+from pyramid.tweens import INGRESS
 
 from mailhub import logs
 from mailhub.security.secrets import new_token
@@ -62,4 +63,5 @@ def tween_factory(handler: Callable[[Request], Response], registry: Any) -> Call
 
 def includeme(config: Configurator) -> None:
     config.add_request_method(request_id, "id", reify=True)
-    config.add_tween("mailhub.web.headers.tween_factory")
+    # Pyramid puts a later tween outside an earlier one; this one is outside them all, whenever it is added.
+    config.add_tween("mailhub.web.headers.tween_factory", under=INGRESS)
