@@ -49,8 +49,30 @@ def init(arguments: argparse.Namespace) -> None:
     from mailhub import migrations
 
     with _resolved(arguments) as settings:
+        if arguments.demo and settings.environment == "production":
+            raise SettingsError(["--demo: the demo project is not made in production"])
         changed = migrations.upgrade(settings.database_url)
         print(f"database at revision {migrations.head()}{'' if changed else ' already'}")
+        if arguments.demo:
+            _make_demo(settings)
+
+
+def _make_demo(settings: Settings) -> None:
+    from types import SimpleNamespace
+
+    from sqlalchemy.orm import sessionmaker
+
+    from mailhub import demo
+    from mailhub.db import make_engine
+
+    engine = make_engine(settings.database_url, name="init")
+    try:
+        sessions = sessionmaker(bind=engine, expire_on_commit=False)
+        sign_in = demo.ensure(SimpleNamespace(mailhub=settings, session_factory=sessions))
+    finally:
+        engine.dispose()
+    if sign_in.link:
+        print(f"sign in as {sign_in.email} with your password, or once with {sign_in.link}")
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -127,7 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     add = _Adder(parser)
 
     add("up", up, up.__doc__)
-    add("init", init, init.__doc__)
+    making = add("init", init, init.__doc__)
+    making.add_argument("--demo", action="store_true", help="make the demo project too (not in production)")
 
     user = add.group("user", "people").command("add", _later("user_add"), "Add a person; prints a sign-in link.")
     user.add_argument("email")

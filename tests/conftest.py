@@ -27,6 +27,7 @@ from mailhub.settings import Settings
 from mailhub.tasks import TASKS, run
 from tests.build import Builder
 from tests.client import Client
+from tests.running import Running, started
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -235,3 +236,10 @@ def live(server: str, template: str, tmp_path: Path) -> Iterator[Live]:
         database = Live(_database(server, name), tmp_path)
         stack.callback(database.close)
         yield database
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A real `mailhub up`: all processes, the embedded database, the mailbox."""
+    with started(tmp_path_factory.mktemp("running")) as service:
+        yield service

@@ -145,7 +145,7 @@ class _Supervisor:
 
     def _start_children(self) -> None:
         """The site boots while the database is prepared; the workers need it prepared."""
-        init = Watched("init", self._mailhub("init"), self._environ(), once=True)
+        init = Watched("init", self._mailhub("init", "--demo"), self._environ(), once=True)
         first, then = self._plan()
         self._start(init, *first)
         while init.running:

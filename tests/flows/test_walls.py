@@ -121,9 +121,7 @@ def test_a_stranger_finds_nothing_of_a_project(client: Any, hers: World, his: Wo
             assert "Hers" not in answer.text
 
 
-def test_ids_of_another_project_do_not_exist_in_ones_own(
-    client: Any, hers: World, his: World, dbsession: Any
-) -> None:
+def test_ids_of_another_project_do_not_exist_in_ones_own(client: Any, hers: World, his: World, dbsession: Any) -> None:
     client.sign_in(his.owner)
     known = [door for door in of_project(client) if len(door.names) > 1]
     assert len(known) > 40
@@ -144,9 +142,7 @@ def test_ids_that_are_none_are_not_found(client: Any, hers: World) -> None:
                 assert answer.status_int == 404, f"{door} {name}={wrong} answered {answer.status_int}"
 
 
-def test_the_api_does_not_know_another_projects_objects(
-    client: Any, hers: World, his: World, dbsession: Any
-) -> None:
+def test_the_api_does_not_know_another_projects_objects(client: Any, hers: World, his: World, dbsession: Any) -> None:
     api = client.api(dbsession, his.project.id)
     known = [door for door in of_api(client) if door.names]
     assert len(known) > 15
@@ -158,9 +154,7 @@ def test_the_api_does_not_know_another_projects_objects(
             assert answer.content_type == "application/problem+json"
 
 
-def test_another_projects_ids_in_a_document_are_refused(
-    client: Any, hers: World, his: World, dbsession: Any
-) -> None:
+def test_another_projects_ids_in_a_document_are_refused(client: Any, hers: World, his: World, dbsession: Any) -> None:
     api = client.api(dbsession, his.project.id)
     foreign_list = hers.values["list_id"]
     draft = his.values["campaign_id"]
@@ -181,9 +175,7 @@ def test_another_projects_ids_in_a_document_are_refused(
         assert answer.status_int in (404, 409, 422), f"{method} {path} answered {answer.status_int} {answer.text}"
 
 
-def test_a_batch_puts_nobody_into_another_projects_list(
-    client: Any, hers: World, his: World, dbsession: Any
-) -> None:
+def test_a_batch_puts_nobody_into_another_projects_list(client: Any, hers: World, his: World, dbsession: Any) -> None:
     api = client.api(dbsession, his.project.id)
     people = [{"email": "new@people.test", "lists": [hers.values["list_id"]]}]
     with unchanged(dbsession, "audit_entry"):
@@ -290,9 +282,7 @@ def test_looking_changes_nothing(client: Any, hers: World, dbsession: Any) -> No
             assert answer.status_int in (200, 204, 302, 303), f"{door} {what} answered {answer.status_int}"
 
 
-def test_a_machine_that_only_asks_whether_a_link_exists_is_no_reader(
-    client: Any, hers: World, dbsession: Any
-) -> None:
+def test_a_machine_that_only_asks_whether_a_link_exists_is_no_reader(client: Any, hers: World, dbsession: Any) -> None:
     for route in ("tracking.open", "tracking.click"):
         pattern = route_patterns(client.registry)[route]
         with unchanged(dbsession):
@@ -360,6 +350,8 @@ def _poison(dbsession: Any) -> list[str]:
     fields = json.dumps({"city": POISON})
     dbsession.execute(text("UPDATE subscriber SET fields = CAST(:fields AS jsonb)"), {"fields": fields})
     mapping = json.dumps({POISON: "email"})
-    dbsession.execute(text("UPDATE subscriber_import SET mapping = CAST(:m AS jsonb) WHERE state <> 'pending'"), {"m": mapping})
+    dbsession.execute(
+        text("UPDATE subscriber_import SET mapping = CAST(:m AS jsonb) WHERE state <> 'pending'"), {"m": mapping}
+    )
     dbsession.commit()
     return done

@@ -154,9 +154,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         [
             key,
             web_session,
-            OneTimeLink(
-                token_hash=digest(link), user_id=helper.id, expires_at=datetime.now(UTC) + timedelta(hours=1)
-            ),
+            OneTimeLink(token_hash=digest(link), user_id=helper.id, expires_at=datetime.now(UTC) + timedelta(hours=1)),
         ]
     )
     session.commit()
@@ -191,7 +189,10 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "tracking.web_version": signer.sign(Kind.WEB_VERSION, **ids, list=readers.id),
         "lists.sign_up": signer.sign(Kind.FORM, project=project.id, list=partners.id),
         "lists.confirm": signer.sign(
-            Kind.CONFIRM, project=project.id, list=partners.id, subscriber=joining.id,
+            Kind.CONFIRM,
+            project=project.id,
+            list=partners.id,
+            subscriber=joining.id,
             expires=int(datetime.now(UTC).timestamp()) + 86_400,
         ),  # fmt: skip
         "accounts.sign_in_link": link,
