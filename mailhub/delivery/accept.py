@@ -153,9 +153,7 @@ def _stored_links(dbsession: Session, project_id: int, html: str) -> list[int]:
     uses = extract_links(html) if html else []
     if not uses:
         return []
-    rows = [
-        {"project_id": project_id, "position": use.position, "url": use.url, "label": use.text} for use in uses
-    ]
+    rows = [{"project_id": project_id, "position": use.position, "url": use.url, "label": use.text} for use in uses]
     statement = insert(Link).returning(Link.id, sort_by_parameter_order=True)
     return list(dbsession.scalars(statement, rows))
 

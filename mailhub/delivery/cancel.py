@@ -92,7 +92,7 @@ def cancel_rest(dispatcher: Dispatcher, project_id: int, campaign_id: int) -> No
         rest = chunk.ids[chunk.pos :]
         if rest:
             claim.move(connection, chunk, len(chunk.ids), give_back=False)
-            own = {"project_id": chunk.project_id, "campaign_id": chunk.campaign_id}
+            own: dict[str, object] = {"project_id": chunk.project_id, "campaign_id": chunk.campaign_id}
             _skip(connection, own, rest)
         return True
 

@@ -102,11 +102,13 @@ _DECLARE = """
     RETURNING c.state
 """
 
+# A chunk that was given back has no owner: a renewal that comes a moment later must not take it again.
 _MOVE = """
     UPDATE chunk_lease
     SET pos = %(pos)s, flushed = %(pos)s, in_flight = false,
         state = CASE WHEN %(done)s THEN 'done' ELSE 'running' END,
-        lease_until = CASE WHEN %(give_back)s THEN clock_timestamp() ELSE lease_until END
+        lease_until = CASE WHEN %(give_back)s THEN clock_timestamp() ELSE lease_until END,
+        owner = CASE WHEN %(give_back)s THEN '' ELSE owner END
     WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s AND lane = %(lane)s AND seq = %(seq)s
       AND owner = %(owner)s AND state = 'running' AND flushed = %(flushed)s
     RETURNING pos

@@ -1,4 +1,4 @@
-"""Delivery's own road to the database: one psycopg connection, short transactions, and PostgreSQL may restart under it."""
+"""Delivery's own road to the database: one connection, short transactions, and PostgreSQL may restart under it."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from mailhub.delivery.database import Connection, Database
 from mailhub.delivery.letters import Letters
+from mailhub.delivery.pace import Pace
 from mailhub.delivery.transport import Transport
 from mailhub.tasks.heartbeat import Heartbeat
 
@@ -18,6 +19,8 @@ from mailhub.tasks.heartbeat import Heartbeat
 PROBES = (1.0, 2.0, 5.0, 10.0)
 #: So many temporary refusals in a row, and no letter taken: the relay is in trouble, not the recipients.
 REFUSALS = 25
+#: A sleeping sender looks at its stop flag this often.
+NAP_SECONDS = 0.2
 
 
 class Gate:
@@ -92,11 +95,14 @@ class Keeper:
         if not held:
             return
         database = Database(self._registry.engine, patience_seconds=0)
-        try:
+        lease = self._registry.mailhub.delivery_lease_seconds
+
+        def extend(connection: Connection) -> None:
             for one in held:
-                database.statement(
-                    lambda connection, one=one: one.renew(connection, self._registry.mailhub.delivery_lease_seconds)
-                )
+                one.renew(connection, lease)
+
+        try:
+            database.transaction(extend)
         finally:
             database.close()
 
@@ -112,6 +118,7 @@ class Dispatcher:
         self.letters = Letters(settings, registry.signer)
         self.gate = Gate()
         self.transport = Transport(settings.relays, is_idle=self.database.is_idle)
+        self.pace = Pace(settings.relays, self.database)
         self.keeper = Keeper(registry)
         self.owner = ""
 
@@ -135,6 +142,14 @@ class Dispatcher:
             self.database.close()
             if mine is not None:
                 mine.stop()
+
+    def wait_turn(self, relay: str) -> bool:
+        """Keep to the relay's `messages_per_second`; False when the worker was told to end meanwhile."""
+        while (left := self.pace.left_seconds(self.transport.relay_name(relay))) > 0:
+            if self.stopping():
+                return False
+            time.sleep(min(left, NAP_SECONDS))
+        return True
 
     def stopping(self) -> bool:
         """Whether this worker was told to end: after the letter at hand, nothing more is begun."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -47,7 +49,12 @@ LANE = 0
 
 
 def fan_out(
-    dbsession: Session, campaign: Campaign, audience: Select[tuple[int]], version: CampaignVersion, *, chunk_size: int = 500
+    dbsession: Session,
+    campaign: Campaign,
+    audience: Select[Any],
+    version: CampaignVersion,
+    *,
+    chunk_size: int = 500,
 ) -> int:
     """Write down who gets the campaign; gives the audience's size. A second call changes nothing.
 
@@ -70,7 +77,8 @@ def fan_out(
     ).first()
     if mine is None:
         return _audience_of(dbsession, campaign)
-    chunks, queued, skipped = dbsession.execute(_written(campaign, audience, version, chunk_size)).one()
+    written = dbsession.execute(_written(campaign, audience, version, chunk_size)).one()
+    chunks, queued, skipped = int(written[0]), int(written[1]), int(written[2])
     if chunks:
         dbsession.execute(
             insert(CampaignLane).values(
@@ -87,7 +95,7 @@ def fan_out(
         )
     )
     dbsession.expire(campaign)
-    return int(queued + skipped)
+    return queued + skipped
 
 
 def _audience_of(dbsession: Session, campaign: Campaign) -> int:
@@ -97,9 +105,7 @@ def _audience_of(dbsession: Session, campaign: Campaign) -> int:
     return dbsession.scalar(found) or 0
 
 
-def _written(
-    campaign: Campaign, audience: Select[tuple[int]], version: CampaignVersion, chunk_size: int = 500
-) -> Select[tuple[int, int, int]]:
+def _written(campaign: Campaign, audience: Select[Any], version: CampaignVersion, chunk_size: int = 500) -> Select[Any]:
     """The statement that writes chunks and skipped rows. Its one row: chunks, people in them, people left out."""
     wanted = audience.subquery("wanted")
     people = select(func.distinct(wanted.c[0]).label("id")).subquery("people")

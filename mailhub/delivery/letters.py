@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -171,18 +172,21 @@ class CampaignLetters:
         )
 
     def _urls(self, subscriber_id: int) -> bulk.RecipientUrls:
-        facts, signer, settings = self.facts, self._letters._signer, self._letters._settings
-        ids = {"project": facts.project_id, "campaign": facts.campaign_id, "subscriber": subscriber_id}
-        unsubscribe = signer.sign(Kind.UNSUBSCRIBE, **ids, list=facts.list_id)
+        facts, settings = self.facts, self._letters._settings
+        project, campaign, list_id = facts.project_id, facts.campaign_id, facts.list_id
+        sign = partial(self._letters._signer.sign, project=project, campaign=campaign, subscriber=subscriber_id)
         return bulk.RecipientUrls(
-            unsubscribe=f"{settings.tracking_url}/u/{unsubscribe}",
-            web_version=f"{settings.usercontent_url}/v/{signer.sign(Kind.WEB_VERSION, **ids, list=facts.list_id)}",
-            open=f"{settings.tracking_url}/t/o/{signer.sign(Kind.OPEN, **ids)}",
-            click=self._click(ids) if self._links else None,
+            unsubscribe=f"{settings.tracking_url}/u/{sign(Kind.UNSUBSCRIBE, list=list_id)}",
+            web_version=f"{settings.usercontent_url}/v/{sign(Kind.WEB_VERSION, list=list_id)}",
+            open=f"{settings.tracking_url}/t/o/{sign(Kind.OPEN)}",
+            click=self._click(subscriber_id) if self._links else None,
         )
 
-    def _click(self, ids: dict[str, int]) -> Callable[[int], str]:
-        sign, links = self._letters._signer.link_signer(**ids), self._links
+    def _click(self, subscriber_id: int) -> Callable[[int], str]:
+        facts, links = self.facts, self._links
+        sign = self._letters._signer.link_signer(
+            project=facts.project_id, campaign=facts.campaign_id, subscriber=subscriber_id
+        )
         base = f"{self._letters._settings.tracking_url}/t/c/"
         return lambda position: base + sign(links[position])
 

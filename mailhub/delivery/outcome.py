@@ -19,9 +19,10 @@ from mailhub.models import EventType, MessageKind, MessageState, Queue
 
 REPLY_LIMIT = 1000
 
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an end of the dialogue means. `reason` says why nothing was sent; `hard`: never write to the address again."""
+    """What an end of the dialogue means. `reason` says why nothing was sent; `hard`: never write there again."""
 
     state: MessageState
     event: EventType | None = None
@@ -58,7 +59,9 @@ def judge(answer: Answer, *, attempt: int, schedule: Sequence[int], at: datetime
     status = found.enhanced or ""
     if found.state == "failed":
         hard = found.event == EventType.HARDBOUNCED
-        return Verdict(MessageState.FAILED, EventType(found.event), found.reason, hard=hard, answer=answer, status=status)
+        return Verdict(
+            MessageState.FAILED, EventType(found.event), found.reason, hard=hard, answer=answer, status=status
+        )
     if attempt <= len(schedule):
         due_at = at + timedelta(seconds=max(schedule[attempt - 1], found.retry_after or 0))
         return Verdict(

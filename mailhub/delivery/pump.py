@@ -9,7 +9,7 @@ from mailhub import logs
 from mailhub.delivery import claim, outcome
 from mailhub.delivery.claim import Chunk, Fenced
 from mailhub.delivery.database import Connection
-from mailhub.delivery.dispatcher import Dispatcher
+from mailhub.delivery.dispatcher import NAP_SECONDS, Dispatcher
 from mailhub.delivery.letters import Made, facts_of
 from mailhub.delivery.outcome import SENT, UNKNOWN, Settled, Verdict
 from mailhub.delivery.recipients import Recipient, load
@@ -27,8 +27,6 @@ log = logs.get(__name__)
 FLUSH_LETTERS, FLUSH_SECONDS = 200, 1.0
 #: How old the knowledge of who has unsubscribed may be when a letter is sent.
 FRESH_SECONDS = 1.0
-#: A sleeping pump looks at its stop flag this often.
-NAP_SECONDS = 0.2
 
 
 def run(dispatcher: Dispatcher, heartbeat: Heartbeat, *, seconds: float) -> bool:
@@ -155,6 +153,8 @@ class Run:
             return self._relay_is_down(str(down))
         if self._must_write:
             self._write()
+        if not self._dispatcher.wait_turn(self._relay):
+            return True
         state = self._database.statement(lambda connection: claim.declare(connection, self._chunk, self._pos))
         if state != CampaignState.SENDING:
             self._write(give_back=True)
@@ -171,7 +171,7 @@ class Run:
             self._settle(person, UNKNOWN, made.header_id)
             return True
         except UnsafeLetter as unsafe:
-            log.error("letter.unsafe", campaign_id=self._chunk.campaign_id, subscriber_id=person.id, error=str(unsafe))
+            log.warning("letter.unsafe", campaign_id=self._chunk.campaign_id, error=str(unsafe))
             self._settle(person, outcome.skipped(SkipReason.INVALID))
             return True
         at = datetime.now(UTC)

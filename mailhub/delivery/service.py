@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
 from mailhub.delivery.accept import Attachment, SingleLetter, accept
 from mailhub.delivery.fan_out import fan_out
+from mailhub.models import WorkerHeartbeat
 
-__all__ = ["Attachment", "SingleLetter", "accept", "fan_out"]
+__all__ = ["Attachment", "SingleLetter", "accept", "fan_out", "relay_trouble"]
+
+
+def relay_trouble(dbsession: Session, relay: str) -> str:
+    """Why the relay takes nothing now, in its own words; empty when nobody waits for it. For a campaign's page."""
+    found = select(WorkerHeartbeat.doing).where(
+        WorkerHeartbeat.doing.startswith(f"relay {relay}: ", autoescape=True),
+        WorkerHeartbeat.last_seen_at > text("clock_timestamp() - interval '15 s'"),
+    )
+    doing = dbsession.scalars(found.limit(1)).first()
+    return doing.partition(": ")[2] if doing else ""

@@ -51,9 +51,9 @@ _CLAIM = """
     SET lease_owner = %(owner)s, lease_until = clock_timestamp() + make_interval(secs => %(lease)s), in_flight = true
     FROM due AS d
     WHERE m.project_id = d.project_id AND m.created_at = d.created_at AND m.id = d.id
-    RETURNING m.project_id, m.created_at, m.id, m.kind, m.state, m.reason, m.project_domain, m.campaign_id, m.campaign_name,
-              m.list_id, m.list_name, m.subscriber_id, m.email, m.email_domain, m.relay, m.header_id, m.attempts,
-              m.lease_owner, d.wanted_relay
+    RETURNING m.project_id, m.created_at, m.id, m.kind, m.state, m.reason, m.project_domain, m.campaign_id,
+              m.campaign_name, m.list_id, m.list_name, m.subscriber_id, m.email, m.email_domain, m.relay, m.header_id,
+              m.attempts, m.lease_owner, d.wanted_relay
 """
 
 _CONTENT = """
@@ -77,7 +77,8 @@ _RECORD = """
     UPDATE message
     SET state = %(state)s, reason = %(reason)s, attempts = attempts + %(tried)s, due_at = %(due_at)s,
         lease_owner = NULL, lease_until = NULL, in_flight = false, relay = %(relay)s, header_id = %(header_id)s,
-        smtp_code = %(smtp_code)s, smtp_status = %(smtp_status)s, smtp_reply = %(smtp_reply)s, settled_at = %(settled_at)s
+        smtp_code = %(smtp_code)s, smtp_status = %(smtp_status)s, smtp_reply = %(smtp_reply)s,
+        settled_at = %(settled_at)s
     WHERE project_id = %(project_id)s AND created_at = %(created_at)s AND id = %(id)s AND lease_owner = %(lease_owner)s
       AND in_flight
 """
@@ -139,6 +140,9 @@ def _send(dispatcher: Dispatcher, row: dict[str, Any]) -> None:
         _record(dispatcher, row, outcome.skipped(failure.reason), None)
         return
     try:
+        if not dispatcher.wait_turn(relay):
+            dispatcher.database.statement(lambda connection: connection.execute(_PUT_BACK, row))
+            return
         answer = dispatcher.transport.send(relay, made.return_path, row["email"], made.data)
     except RelayDown as down:
         seconds = dispatcher.gate.close(relay, str(down))
@@ -149,7 +153,7 @@ def _send(dispatcher: Dispatcher, row: dict[str, Any]) -> None:
         _record(dispatcher, row, _doubtful(row, datetime.now(UTC) + timedelta(seconds=REPEAT_SECONDS)), made)
         return
     except UnsafeLetter as unsafe:
-        log.error("letter.unsafe", message_id=row["id"], error=str(unsafe))
+        log.warning("letter.unsafe", message_id=row["id"], error=str(unsafe))
         _record(dispatcher, row, outcome.skipped(SkipReason.INVALID), made)
         return
     verdict = outcome.judge(
@@ -264,9 +268,9 @@ def _event(row: dict[str, Any], verdict: Verdict, at: datetime) -> Event:
 
 # Nobody has renewed these: their worker is dead, and nobody knows whether the relay has the letter.
 _ABANDONED = """
-    SELECT m.project_id, m.created_at, m.id, m.kind, m.state, m.reason, m.project_domain, m.campaign_id, m.campaign_name,
-           m.list_id, m.list_name, m.subscriber_id, m.email, m.email_domain, m.relay, m.header_id, m.attempts,
-           m.lease_owner, p.relay AS wanted_relay
+    SELECT m.project_id, m.created_at, m.id, m.kind, m.state, m.reason, m.project_domain, m.campaign_id,
+           m.campaign_name, m.list_id, m.list_name, m.subscriber_id, m.email, m.email_domain, m.relay, m.header_id,
+           m.attempts, m.lease_owner, p.relay AS wanted_relay
     FROM message AS m
     JOIN project AS p ON p.id = m.project_id
     WHERE m.state IN ('queued', 'deferred') AND m.in_flight AND m.lease_until < clock_timestamp()
@@ -277,7 +281,7 @@ _ABANDONED = """
 
 
 def settle_abandoned(connection: Connection) -> int:
-    """Decide about letters whose worker died while they were on the wire; gives how many. In the caller's transaction."""
+    """Decide about letters whose worker died while they were on the wire; gives how many."""
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(_ABANDONED).fetchall()
     for row in rows:

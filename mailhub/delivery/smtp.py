@@ -188,7 +188,9 @@ class Connection:
         ]
         together = "PIPELINING" in self._features
         if together:
-            self._write("".join(f"{line}\r\n" for _stage, line, _wanted in verbs).encode("utf-8"), self._timeouts.command)
+            self._write(
+                "".join(f"{line}\r\n" for _stage, line, _wanted in verbs).encode("utf-8"), self._timeouts.command
+            )
         refused: Answer | None = None
         for stage, line, wanted in verbs:
             if not together:

@@ -203,9 +203,7 @@ def events_of(dbsession: Session, message: Message) -> list[MessageEvent]:
 
 def content_of(dbsession: Session, message: Message) -> MessageContent | None:
     """What a single letter says; None for a campaign's, and after retention."""
-    found: MessageContent | None = dbsession.get(
-        MessageContent, (message.project_id, message.created_at, message.id)
-    )
+    found: MessageContent | None = dbsession.get(MessageContent, (message.project_id, message.created_at, message.id))
     return found
 
 

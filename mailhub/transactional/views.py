@@ -80,9 +80,7 @@ def index(context: ProjectContext, request: Request) -> dict[str, Any]:
         text=given.get("q", "").strip()[:200],
         tag=given.get("tag", "").strip()[:100],
     )
-    rows = service.messages(
-        request.dbsession, context.project.id, wanted, limit=PAGE_SIZE + 1, before=before(request)
-    )
+    rows = service.messages(request.dbsession, context.project.id, wanted, limit=PAGE_SIZE + 1, before=before(request))
     page = page_of(rows, PAGE_SIZE, lambda message: (str(message.id),))
     return {
         "messages": page.rows,

@@ -151,10 +151,10 @@ def sink() -> Iterator[Sink]:
 
 
 @pytest.fixture
-def office(live: Any, sink: Sink) -> Iterator[Office]:
+def office(live: Any, sink: Sink) -> Office:
     given = Office(live, sink)
     given.settings(relays={"default": parse_relay("default", sink.url, {})})
-    yield given
+    return given
 
 
 def by_name(replies: dict[str, str]) -> Script:

@@ -165,7 +165,8 @@ def test_sending_goes_on_when_the_database_drops_its_connections(office: Office)
                 session.execute(
                     text(
                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'mailhub%'"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                        " AND application_name LIKE 'mailhub%'"
                     )
                 )
 
@@ -183,11 +184,21 @@ def test_the_sweep_wakes_idle_processes_only_and_no_more_than_there_are_chunks(o
     office.fan_out(campaign, chunk_size=3)
     assert "mailhub.delivery.pump" not in office.sweep()
     for n, doing in enumerate(("", "", "", "campaign 7")):
-        office.session.add(
-            WorkerHeartbeat(name=f"w{n}", host="h", pid=n, queue="bulk", role="pool", doing=doing)
-        )
+        office.session.add(WorkerHeartbeat(name=f"w{n}", host="h", pid=n, queue="bulk", role="pool", doing=doing))
     office.session.commit()
     assert office.sweep().count("mailhub.delivery.pump") == 2
     office.pump()
     assert "mailhub.delivery.pump" not in office.sweep()
     assert office.session.scalars(select(ChunkLease.state)).all() == ["done", "done"]
+
+
+def test_a_renewal_that_comes_late_does_not_take_a_chunk_that_was_given_back(office: Office) -> None:
+    campaign = office.campaign(3)
+    office.fan_out(campaign)
+    dispatcher = Dispatcher(office.registry)
+    with dispatcher.working("bulk") as heartbeat:
+        chunk = dispatcher.database.transaction(lambda c: claim.take_next(c, dispatcher.owner, 20, down=[]))
+        Run(dispatcher, heartbeat, chunk)._write(give_back=True)
+        dispatcher.database.statement(lambda c: chunk.renew(c, 20))
+    office.pump()
+    assert office.parts(campaign) == {"audience": 3, "sent": 3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import email
 import email.policy
 import threading
@@ -53,7 +54,9 @@ def test_those_left_out_have_their_row_and_reason(office: Office) -> None:
     now = datetime.now(UTC)
     for person, expires_at in ((people[2], None), (people[3], now - timedelta(days=1))):
         office.session.add(
-            Suppression(project_id=campaign.project_id, email_key=person.email_key, reason="manual", expires_at=expires_at)
+            Suppression(
+                project_id=campaign.project_id, email_key=person.email_key, reason="manual", expires_at=expires_at
+            )
         )
     office.session.commit()
     assert office.fan_out(campaign) == 6
@@ -129,7 +132,7 @@ def test_replies_become_states_events_and_the_stop_list(office: Office) -> None:
     assert office.parts(campaign) == {"audience": 8, "sent": 4, "failed": 3, "deferred": 1}
     assert office.recount(campaign) == {"sent": 4, "failed": 3, "deferred": 1}
     assert office.state(campaign) == "sending"
-    events = {e: t for e, t in office.session.execute(select(MessageEvent.email, MessageEvent.type))}
+    events = dict(office.session.execute(select(MessageEvent.email, MessageEvent.type)).all())
     assert events["p0@mail.test"] == "SENT"
     assert events["p1@mail.test"] == "HARDBOUNCED"
     assert events["p2@mail.test"] == "DEFERRED"
@@ -387,3 +390,14 @@ def test_the_parts_add_up_while_it_runs(office: Office) -> None:
 
 def campaign_domain(office: Office, campaign: Campaign) -> str:
     return office.session.get(CampaignVersion, (campaign.project_id, campaign.id, 1)).project_domain
+
+
+def test_a_relays_letters_per_second_are_kept(office: Office) -> None:
+    relay = dataclasses.replace(office.registry.mailhub.relays["default"], messages_per_second=40)
+    office.settings(relays={"default": relay})
+    campaign = office.campaign(30)
+    office.fan_out(campaign)
+    began = time.monotonic()
+    office.pump()
+    assert time.monotonic() - began > 0.5
+    assert office.parts(campaign) == {"audience": 30, "sent": 30}

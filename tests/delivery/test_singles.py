@@ -20,8 +20,12 @@ def project(office: Office) -> Project:
     return office.build.project(domain="p.test")
 
 
-def accepted(office: Office, project: Project, to: str = "ann@mail.test", kind: Any = "transactional", **parts: Any) -> Message:
-    letter = SingleLetter(**({"from_email": "shop@p.test", "to_email": to, "subject": "Order", "text": "Hello"} | parts))
+def accepted(
+    office: Office, project: Project, to: str = "ann@mail.test", kind: Any = "transactional", **parts: Any
+) -> Message:
+    letter = SingleLetter(
+        **({"from_email": "shop@p.test", "to_email": to, "subject": "Order", "text": "Hello"} | parts)
+    )
     message = accept(office.session, project=project, kind=MessageKind(kind), letter=letter)
     office.session.commit()
     return message

@@ -1,4 +1,4 @@
-"""Fire drills from the command line: `python -m tests.faults NAME [--people N] [--json FILE]`; `all` holds every one."""
+"""Fire drills: `python -m tests.faults NAME [--people N] [--json FILE]`; `all` holds every one."""
 
 from __future__ import annotations
 

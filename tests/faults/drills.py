@@ -45,7 +45,7 @@ def _killing(stand: Stand, people: int, kill: Callable[[], None], kills: int) ->
     for turn in range(kills):
         goal = people * (turn + 1) // (kills + 2)
         stand.until(lambda goal=goal: len(stand.sink.letters) >= goal, 60, f"{goal} letters")
-        time.sleep(random.uniform(0, 0.02))  # noqa: S311
+        time.sleep(random.uniform(0, 0.02))
         kill()
         so_far = len(stand.sink.letters)
         waited = stand.until(
@@ -67,16 +67,16 @@ def kill_main(stand: Stand, people: int) -> Figures:
         stand.workers[-1].kill()
         stand.worker("bulk", 2)
 
-    campaign, silence = _killing(stand, people, kill, kills=3)
-    return _verdict(stand, campaign, unknown_at_most=3 * 2, longest_silence_seconds=round(silence, 2))
+    campaign, silence = _killing(stand, people, kill, kills=stand.turns)
+    return _verdict(stand, campaign, unknown_at_most=stand.turns * 2, longest_silence_seconds=round(silence, 2))
 
 
 @drill
 def kill_child(stand: Stand, people: int) -> Figures:
     """kill -9 of a process of the pool, as the OOM killer does it; the chunk's lease ends and another goes on."""
     worker = stand.worker("bulk", 2)
-    campaign, silence = _killing(stand, people, worker.kill_child, kills=3)
-    return _verdict(stand, campaign, unknown_at_most=3, longest_silence_seconds=round(silence, 2))
+    campaign, silence = _killing(stand, people, worker.kill_child, kills=stand.turns)
+    return _verdict(stand, campaign, unknown_at_most=stand.turns, longest_silence_seconds=round(silence, 2))
 
 
 @drill
@@ -89,7 +89,7 @@ def rolling_restart(stand: Stand, people: int) -> Figures:
         drains.append(stand.workers[-1].stop())
         stand.worker("bulk", 2)
 
-    campaign, silence = _killing(stand, people, restart, kills=3)
+    campaign, silence = _killing(stand, people, restart, kills=stand.turns)
     return _verdict(
         stand, campaign, unknown_at_most=0, longest_drain_seconds=round(max(drains), 2),
         longest_silence_seconds=round(silence, 2),
@@ -116,7 +116,7 @@ def frozen_worker(stand: Stand, people: int) -> Figures:
 @drill
 def temporary_refusals(stand: Stand, people: int) -> Figures:
     """30 % of all letters are refused for now, at a random verb: all arrive, none has failed."""
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     replies = {"rcpt": "451 4.3.0 later", "data": "452 4.3.1 later", "body": "450 4.2.0 later"}
     stand.sink.script = lambda stage, _address, _n: replies.get(stage) if chance.random() < 0.1 else None
     stand.worker("bulk", 2)

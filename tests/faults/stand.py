@@ -75,6 +75,8 @@ class Stand:
         self.sink = sink
         self.office = Office(live, sink)
         self.workers: list[Worker] = []
+        #: How often a drill kills.
+        self.turns = 3
         raw = raw_settings(live.url, live.home) | {
             "celery.broker_url": broker_url,
             "mailhub.delivery.lease_seconds": str(LEASE_SECONDS),

@@ -143,9 +143,7 @@ def test_the_list_is_filtered_and_paged_newest_first(api: Any) -> None:
     api.get("/api/v1/messages?state=nonsense", status=422)
 
 
-def test_another_projects_message_is_not_found(
-    api: Any, build: Builder, client: Client, dbsession: Any
-) -> None:
+def test_another_projects_message_is_not_found(api: Any, build: Builder, client: Client, dbsession: Any) -> None:
     message_id = send(api)["id"]
     stranger = client.api(dbsession, build.project().id)
     stranger.get(f"/api/v1/messages/{message_id}", status=404)
@@ -162,9 +160,7 @@ def owner(client: Client, dbsession: Any) -> Client:
     return client.new().sign_in(dbsession.scalars(select(User).where(User.email == "alice@people.test")).one())
 
 
-def test_the_log_shows_single_letters_of_all_kinds(
-    api: Any, client: Client, dbsession: Any, project: Any
-) -> None:
+def test_the_log_shows_single_letters_of_all_kinds(api: Any, client: Client, dbsession: Any, project: Any) -> None:
     send(api)
     for kind in (MessageKind.TEST, MessageKind.SERVICE):
         letter = SingleLetter(from_email="a@p.test", to_email=f"{kind}@mail.test", subject="S", text="t")
@@ -205,6 +201,8 @@ def test_the_page_of_a_message(api: Any, client: Client, dbsession: Any) -> None
     assert "X-Order" in alice.get(f"/projects/shop/messages/{message_id}?view=headers")
 
 
-@pytest.mark.parametrize("message_id", ["x", "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"])
+@pytest.mark.parametrize(
+    "message_id", ["x", "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]
+)
 def test_what_is_no_message_is_not_found(client: Client, dbsession: Any, project: Any, message_id: str) -> None:
     owner(client, dbsession).get(f"/projects/shop/messages/{message_id}", status=404)
