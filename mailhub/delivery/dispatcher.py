@@ -164,7 +164,14 @@ def dispatcher_of(registry: Any) -> Dispatcher:
     """This thread's dispatcher; made on first use, in the process that uses it."""
     found: Dispatcher | None = getattr(_threads, "dispatcher", None)
     if found is None or found.registry is not registry:
-        if found is not None:
-            found.transport.close()
+        forget_dispatcher()
         found = _threads.dispatcher = Dispatcher(registry)
     return found
+
+
+def forget_dispatcher() -> None:
+    """Close this thread's connections to relays, and forget which relays were down."""
+    found: Dispatcher | None = getattr(_threads, "dispatcher", None)
+    if found is not None:
+        found.transport.close()
+        del _threads.dispatcher

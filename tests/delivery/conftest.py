@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
+from mailhub.delivery.dispatcher import forget_dispatcher
 from mailhub.models import (
     Campaign,
     CampaignCount,
@@ -23,6 +25,7 @@ from mailhub.models import (
 )
 from mailhub.setting_values import relay as parse_relay
 from mailhub.tasks import TASKS, run, run_sweeps
+from tests.conftest import Live, _database, _maintain
 from tests.sink import Script, Sink
 
 HTML = '<p>Dear {{ name|default("friend") }}, <a href="https://example.com/shop">look</a>.</p>'
@@ -142,6 +145,34 @@ class Office:
         self.session.rollback()
         self.session.expire_all()
         return list(self.session.scalars(select(Message).where(Message.campaign_id == campaign.id)))
+
+
+@pytest.fixture(scope="module")
+def one_live(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """One database and site for the tests of a module: making them costs more than emptying them."""
+    name = f"mh_live_{secrets.token_hex(4)}"
+    _maintain(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    database = Live(_database(server, name), tmp_path_factory.mktemp("home"))
+    yield database
+    database.close()
+    _maintain(server, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def live(one_live: Live) -> Iterator[Live]:
+    """The module's database, emptied behind each test; the site as it was."""
+    settings = one_live.registry.mailhub
+    one_live.publisher.sent.clear()
+    yield one_live
+    one_live.session.rollback()
+    one_live.session.expunge_all()
+    one_live.session.execute(
+        text("TRUNCATE project, message, message_content, message_event, worker_heartbeat RESTART IDENTITY CASCADE")
+    )
+    one_live.session.commit()
+    one_live.registry.mailhub = settings
+    one_live.registry.__dict__.pop("stop_flag", None)
+    forget_dispatcher()
 
 
 @pytest.fixture
