@@ -120,7 +120,7 @@ def sniff_encoding(path: Path) -> str:
 
 def _looks_binary(head: bytes) -> bool:
     """Control characters that no text has. A NUL here and there is a fault of a row, not of the file."""
-    odd = sum(head.count(byte) for byte in (*range(0, 8), *range(14, 27), *range(28, 32), 127))
+    odd = sum(head.count(byte) for byte in (*range(8), *range(14, 27), *range(28, 32), 127))
     return odd > len(head) / 50
 
 

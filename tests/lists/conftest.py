@@ -1,4 +1,4 @@
-"""The cast of this room's tests: alice owns the project, bob markets in it, ann only analyses, charlie is a stranger."""
+"""The cast of this room's tests: alice owns the project, bob works in it, ann only analyses, charlie is a stranger."""
 
 from __future__ import annotations
 

@@ -16,7 +16,9 @@ def api(client, cast, dbsession):
 
 def test_lists_are_made_read_changed_and_deleted(api, cast, dbsession):
     made = api.post_json(f"{A}/lists", {"name": "API", "opt_in": "double", "visibility": "public"}, status=201).json
-    assert made["opt_in"] == "double" and "/s/" in made["form_url"] and made["created_at"].endswith("Z")
+    assert made["opt_in"] == "double"
+    assert "/s/" in made["form_url"]
+    assert made["created_at"].endswith("Z")
     assert made["counts"] == {"subscribed": 0, "unconfirmed": 0, "unsubscribed": 0}
     url = f"{A}/lists/{made['id']}"
     assert api.get(url).json == made
@@ -30,9 +32,11 @@ def test_lists_come_in_pages(api, cast, build):
     for _n in range(4):
         build.list(cast.project)
     first = api.get(f"{A}/lists?limit=3").json
-    assert len(first["results"]) == 3 and first["count"] == 5
+    assert len(first["results"]) == 3
+    assert first["count"] == 5
     second = api.get(first["next"]).json
-    assert len(second["results"]) == 2 and second["next"] is None
+    assert len(second["results"]) == 2
+    assert second["next"] is None
 
 
 def test_list_in_use_is_409(api, cast, build):
@@ -40,16 +44,20 @@ def test_list_in_use_is_409(api, cast, build):
     assert campaign.name in api.delete(f"{A}/lists/{cast.list.id}", status=409).json["detail"]
 
 
-@pytest.mark.parametrize("wrong", [{}, {"name": ""}, {"name": 5}, {"name": "x", "project_id": 1}, {"name": "x", "id": 1},
-                                   {"name": "x", "opt_in": "no"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"name": ""}, {"name": 5}, {"name": "x", "project_id": 1}, {"name": "x", "id": 1}, {"name": "x", "opt_in": "n"}],
+)
 def test_bad_lists_are_422_with_the_field(api, dbsession, wrong):
     answer = api.post_json(f"{A}/lists", wrong, status=422)
-    assert answer.content_type == "application/problem+json" and answer.json["errors"][0]["field"]
+    assert answer.content_type == "application/problem+json"
+    assert answer.json["errors"][0]["field"]
     assert dbsession.query(MailingList).count() == 1
 
 
 def test_post_upserts_by_address(api, cast, dbsession):
-    body = {"email": " Anna@Mail.RU", "name": "Anna", "fields": {"city": "Ufa", "age": 30}, "lists": [str(cast.list.id)]}
+    fields = {"city": "Ufa", "age": 30}
+    body = {"email": " Anna@Mail.RU", "name": "Anna", "fields": fields, "lists": [str(cast.list.id)]}
     made = api.post_json(f"{A}/subscribers", body, status=201).json
     assert (made["email"], made["lists"], made["status"]) == ("Anna@mail.ru", [str(cast.list.id)], "active")
     assert made["fields"] == {"city": "Ufa", "age": 30}
@@ -93,7 +101,8 @@ def test_patch_replaces_lists_and_status(api, cast, build, dbsession):
     person = build.subscriber(cast.project, "anna@mail.ru", lists=[cast.list], fields={"a": "1", "b": "2"})
     url = f"{A}/subscribers/{person.id}"
     changed = api.patch_json(url, {"lists": [str(other.id)], "fields": {"a": None, "c": True}}).json
-    assert changed["lists"] == [str(other.id)] and changed["fields"] == {"b": "2", "c": True}
+    assert changed["lists"] == [str(other.id)]
+    assert changed["fields"] == {"b": "2", "c": True}
     assert api.patch_json(url, {"status": "unsubscribed"}).json["lists"] == []
     assert api.get(url).json["status"] == "unsubscribed"
     build.subscriber(cast.project, "taken@mail.ru")
@@ -103,7 +112,8 @@ def test_patch_replaces_lists_and_status(api, cast, build, dbsession):
 def test_upsert_does_not_bring_back_who_has_left(api, cast, build):
     build.subscriber(cast.project, "anna@mail.ru", lists=[cast.list], status="unsubscribed")
     answer = api.post_json(f"{A}/subscribers", {"email": "anna@mail.ru", "lists": [str(cast.list.id)]}).json
-    assert answer["lists"] == [] and answer["subscriptions"][0]["status"] == "unsubscribed"
+    assert answer["lists"] == []
+    assert answer["subscriptions"][0]["status"] == "unsubscribed"
 
 
 def test_double_opt_in_list_asks_once(api, cast, build, dbsession):
@@ -118,7 +128,8 @@ def test_filters_and_pages(api, cast, build):
     people = [build.subscriber(cast.project, f"u{n}@mail.ru", lists=[cast.list] if n % 2 else []) for n in range(7)]
     assert api.get(f"{A}/subscribers?email=U3@mail.ru").json["results"][0]["id"] == str(people[3].id)
     answer = api.get(f"{A}/subscribers?list_id={cast.list.id}&status=subscribed").json
-    assert answer["count"] == 3 and len(answer["results"]) == 3
+    assert answer["count"] == 3
+    assert len(answer["results"]) == 3
     seen, url = [], f"{A}/subscribers?limit=3"
     while url:
         answer = api.get(url).json
@@ -151,13 +162,15 @@ def imported(api, cast, data, status=202, **fields):
 def test_import_from_upload_to_counters(api, cast, publisher, dbsession):
     mapping = {"Почта": "email", "Имя": "name", "Город": "City"}
     started = imported(api, cast, "Почта;Имя;Город\na@b.ru;A;Ufa\nbad;;\n".encode(), mapping=json.dumps(mapping)).json
-    assert started["state"] == "pending" and started["mapping"]["Город"] == "city"
+    assert started["state"] == "pending"
+    assert started["mapping"]["Город"] == "city"
     publisher.run_all()
     done = api.get(f"{A}/imports/{started['id']}").json
     assert done["state"] == "done"
     assert [done[f"rows_{name}"] for name in ("total", "created", "updated", "skipped", "rejected")] == [2, 1, 0, 0, 1]
     listed = api.get(done["rejected_url"])
-    assert listed.content_type == "text/csv" and "3,no_at," in listed.text
+    assert listed.content_type == "text/csv"
+    assert "3,no_at," in listed.text
     assert dbsession.query(Subscription).count() == 1
     assert dbsession.query(ImportRejectedRow).count() == 1
 
@@ -180,7 +193,8 @@ def test_bad_imports_are_422_and_nothing_changes(api, cast, dbsession, publisher
     answer = imported(api, cast, data, status=422, **fields)
     assert answer.json["errors"][0]["field"] == field
     dbsession.expire_all()
-    assert dbsession.query(SubscriberImport).count() == 0 and publisher.names() == []
+    assert dbsession.query(SubscriberImport).count() == 0
+    assert publisher.names() == []
 
 
 def test_scopes(client, cast, dbsession, build):

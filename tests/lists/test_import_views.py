@@ -38,7 +38,8 @@ def start(page, cast, row, status=303, **changes):
 
 def test_upload_shows_how_the_file_is_read(cast, page, waiting):
     answer = page.get(f"{cast.base}/imports/{waiting.id}/columns")
-    assert "Windows-1251" in answer.html.find(id="reading").text and "Анна" in answer.text
+    assert "Windows-1251" in answer.html.find(id="reading").text
+    assert "Анна" in answer.text
     chosen = [option["value"] for option in answer.html.select("#mapping option[selected]")]
     assert chosen == ["email", "name", "field:город"]
     assert page.get(f"{cast.base}/imports/{waiting.id}", status=303).location.endswith("/columns")
@@ -46,10 +47,12 @@ def test_upload_shows_how_the_file_is_read(cast, page, waiting):
 
 def test_another_reading_is_shown_and_nothing_starts(cast, page, waiting, dbsession, publisher):
     answer = start(page, cast, waiting, status=200, action="look", encoding="koi8-r")
-    assert "KOI8-R" in answer.html.find(id="reading").text and "Анна" not in answer.text
+    assert "KOI8-R" in answer.html.find(id="reading").text
+    assert "Анна" not in answer.text
     start(page, cast, waiting, status=422, encoding="cp1251")
     dbsession.expire_all()
-    assert waiting.mapping == {} and publisher.names() == []
+    assert waiting.mapping == {}
+    assert publisher.names() == []
 
 
 def test_whole_import(cast, page, waiting, dbsession, publisher):
@@ -101,7 +104,8 @@ def test_bad_decision_starts_nothing(cast, page, waiting, dbsession, publisher, 
     answer = start(page, cast, waiting, status=422, **changes)
     assert answer.html.find(id="form-errors")
     dbsession.expire_all()
-    assert waiting.mapping == {} and publisher.names() == []
+    assert waiting.mapping == {}
+    assert publisher.names() == []
     assert dbsession.query(SubscriberField).count() == 0
 
 
@@ -131,13 +135,15 @@ def test_thrown_away(cast, page, waiting, dbsession, settings):
     path = folder(settings) / waiting.stored_name
     assert path.exists()
     start(page, cast, waiting, action="discard")
-    assert not path.exists() and dbsession.query(SubscriberImport).count() == 0
+    assert not path.exists()
+    assert dbsession.query(SubscriberImport).count() == 0
 
 
 def test_file_name_is_text_and_never_a_path(cast, page, dbsession):
     upload(page, cast, name="../../<em>evil.csv")
     row = dbsession.query(SubscriberImport).one()
-    assert "/" not in row.stored_name and row.file_name == "<em>evil.csv"
+    assert "/" not in row.stored_name
+    assert row.file_name == "<em>evil.csv"
     assert "<em>" not in page.get(f"{cast.base}/imports").text
 
 

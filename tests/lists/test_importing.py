@@ -86,7 +86,8 @@ def test_good_rows_come_in_with_their_names_and_fields(importer):
     assert importer.in_list() == 2
     assert importer.session.query(SubscriberField.name).scalar() == "город"
     assert importer.session.query(Subscription.source).distinct().scalar() == f"import:{row.id}"
-    assert row.bytes_done == row.bytes_total and row.finished_at is not None
+    assert row.bytes_done == row.bytes_total
+    assert row.finished_at is not None
     assert list(folder(importer.settings).iterdir()) == []
 
 

@@ -94,7 +94,8 @@ def read(text, delimiter=",", columns=0):
 def test_open_quote_costs_one_row():
     rows = read('a,b\n"broken,x\n' + "c,d\n" * 3000)
     assert [row.fault for row in rows[:2]] == ["", "quote"]
-    assert len(rows) == 3002 and not any(row.fault for row in rows[2:])
+    assert len(rows) == 3002
+    assert not any(row.fault for row in rows[2:])
 
 
 def test_quoted_row_with_the_wrong_number_of_cells_is_broken_and_the_next_is_read():

@@ -183,7 +183,8 @@ def test_owner_is_told_of_a_new_subscriber(dbsession, submit, single, cast):
     dbsession.commit()
     submit(single, name="<b>Anna</b>")
     (letter,) = sent(dbsession)
-    assert "anna@mail.ru" in letter.subject and "Single" in letter.text
+    assert "anna@mail.ru" in letter.subject
+    assert "Single" in letter.text
     assert dbsession.query(Message).one().email == "boss@p.test"
     submit(single)
     assert len(sent(dbsession)) == 1

@@ -75,7 +75,8 @@ def test_pages_show_each_person_once(cast, build, page, sort):
         link = answer.html.find(id="page-next")
         url, pages = (link["href"] if link else None), pages + 1
     assert pages == 3
-    assert len(seen) == 120 and set(seen) == emails
+    assert len(seen) == 120
+    assert set(seen) == emails
 
 
 def test_number_of_queries_of_the_table_does_not_grow(cast, build, page, statements):
@@ -117,7 +118,8 @@ def test_adding_a_person_with_fields_and_a_list(cast, page, dbsession, build):
     assert "Город" in page.get(url).text
     fields = {"email": " Anna@MAIL.ru ", "name": "Anna", "field_город": "Уфа", "list_ids": cast.list.id, "consent": "1"}
     answer = page.post_form(url, fields, status=303).follow()
-    assert "Anna@mail.ru" in answer.text and "Уфа" in answer.text
+    assert "Anna@mail.ru" in answer.text
+    assert "Уфа" in answer.text
     person = dbsession.query(Subscriber).filter_by(email_key="anna@mail.ru").one()
     assert person.fields == {"город": "Уфа"}
     subscription = dbsession.get(Subscription, (cast.project.id, cast.list.id, person.id))
@@ -162,7 +164,8 @@ def test_unsubscribe_and_subscribe_by_hand(cast, people, page, dbsession):
     page.post_form(f"{url}/unsubscribe", {"list_id": cast.list.id}, status=303)
     dbsession.expire_all()
     row = dbsession.get(Subscription, (cast.project.id, cast.list.id, person.id))
-    assert row.status == "unsubscribed" and row.unsubscribed_at is not None
+    assert row.status == "unsubscribed"
+    assert row.unsubscribed_at is not None
     assert dbsession.get(Subscriber, (cast.project.id, person.id)).status == "unsubscribed"
     page.post_form(f"{url}/subscribe", {"list_id": cast.list.id}, status=303)
     dbsession.expire_all()

@@ -94,7 +94,8 @@ def test_show_has_numbers_newest_people_and_campaigns(cast, build, page, stateme
     campaign = build.campaign(cast.project, lists=[cast.list])
     with statements() as seen:
         answer = page.get(f"{cast.base}/lists/{cast.list.id}")
-    assert person.email in answer.text and campaign.name in answer.text
+    assert person.email in answer.text
+    assert campaign.name in answer.text
     assert len(seen) <= 7, seen
 
 
