@@ -101,7 +101,7 @@ def list_headers(list_id: str, list_name: str, feedback_id: str) -> list[bytes]:
     return fields
 
 
-#: RFC 8058 wants https. On loopback (development) the field is there too: what the mailbox shows is what will be sent.
+#: RFC 8058 wants https. On loopback (development) the field is there too: the mailbox shows what will be sent.
 ONE_CLICK_URLS = ("https://", "http://127.0.0.1", "http://localhost")
 
 

@@ -96,7 +96,7 @@ class Message(Base):
 
     project_id: Mapped[ProjectId]
     created_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=sql("now()"))
-    #: UUID version 7: its first 48 bits are the milliseconds of `created_at` (within a day), so an id finds its partition.
+    #: UUID version 7: its first 48 bits are the milliseconds of `created_at` (within a day): an id finds its partition.
     id: Mapped[UUID] = mapped_column(PgUUID(as_uuid=True), primary_key=True, server_default=sql("uuid7()"))
     kind: Mapped[str]
     queue: Mapped[str]

@@ -11,7 +11,7 @@ from mailhub.models.base import Base, Now, ProjectId, RowId
 
 
 class Project(Base):
-    """A tenant. Days of its statistics are cut in `time_zone`; public pages speak `language` unless a list says else."""
+    """A tenant. Days of its statistics are cut in `time_zone`; public pages speak `language`, or their list's."""
 
     __tablename__ = "project"
 
