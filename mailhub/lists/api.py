@@ -103,9 +103,7 @@ def delete_list(context: ListContext, request: Request) -> None:
 
 
 def _one_list(request: Request, mailing_list: MailingList) -> ListOut:
-    (row,) = queries.lists_with_counts(
-        request.dbsession, project_id=mailing_list.project_id, list_id=mailing_list.id
-    )
+    (row,) = queries.lists_with_counts(request.dbsession, project_id=mailing_list.project_id, list_id=mailing_list.id)
     return _list_out(request, row)
 
 
@@ -170,9 +168,7 @@ def change(context: SubscriberContext, request: Request) -> SubscriberOut:
     person, project_id = context.subscriber, context.project.id
     wanted = _known_lists(request, given.lists or [], "lists")
     try:
-        service.update_subscriber(
-            request.dbsession, person, email=given.email, name=given.name, fields=given.fields
-        )
+        service.update_subscriber(request.dbsession, person, email=given.email, name=given.name, fields=given.fields)
     except service.AddressTaken:
         raise ApiProblem(409, _("Somebody else in this project has this address.")) from None
     except TooManyFields:

@@ -265,9 +265,7 @@ def _version(row: SubscriberImport) -> str:
 def _import_page(context: ImportContext, request: Request) -> dict[str, Any]:
     row = context.subscriber_import
     over = row.state in (ImportState.DONE, ImportState.FAILED)
-    page = rejected_rows(
-        request.dbsession, project_id=row.project_id, import_id=row.id, after=request.GET.get("after")
-    )
+    page = rejected_rows(request.dbsession, project_id=row.project_id, import_id=row.id, after=request.GET.get("after"))
     ended = row.finished_at or datetime.now(UTC)
     seconds = (ended - row.started_at).total_seconds() if row.started_at else 0.0
     return {

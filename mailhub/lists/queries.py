@@ -78,9 +78,7 @@ def lists_with_counts(dbsession: Session, *, project_id: int, list_id: int | Non
     }
     wanted = (
         select(MailingList, *numbers.values())
-        .outerjoin(
-            ListCount, and_(ListCount.project_id == MailingList.project_id, ListCount.list_id == MailingList.id)
-        )
+        .outerjoin(ListCount, and_(ListCount.project_id == MailingList.project_id, ListCount.list_id == MailingList.id))
         .where(MailingList.project_id == project_id, MailingList.archived_at.is_(None))
         .group_by(MailingList.project_id, MailingList.id)
         .order_by(func.lower(MailingList.name), MailingList.id)

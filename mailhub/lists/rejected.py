@@ -100,9 +100,7 @@ def _lines(request: Request, row: SubscriberImport) -> Iterator[str]:
     yield "\ufeff" + _csv_line(["line", "reason", "explanation", "row"])
     after = None
     while True:
-        page = rejected_rows(
-            request.dbsession, project_id=row.project_id, import_id=row.id, after=after, limit=5_000
-        )
+        page = rejected_rows(request.dbsession, project_id=row.project_id, import_id=row.id, after=after, limit=5_000)
         for one in page.rows:
             code = one.reason.partition(":")[0]
             yield _csv_line([str(one.line), code, sentence(request, one.reason), safe(one.raw)])

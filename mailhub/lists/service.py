@@ -291,9 +291,7 @@ def subscribe(
     )
     row = dbsession.get_one(Subscription, (project_id, list_id, subscriber_id), populate_existing=True)
     if rejoin and row.status == SubscriptionStatus.SUBSCRIBED:
-        set_person_status(
-            dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE
-        )
+        set_person_status(dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE)
     return row.status
 
 
@@ -349,9 +347,7 @@ def _is_in_any_list(dbsession: Session, project_id: int, subscriber_id: int) -> 
     return dbsession.scalar(live) is not None
 
 
-def resubscribe(
-    dbsession: Session, *, project_id: int, subscriber_id: int, list_ids: Sequence[int]
-) -> list[int]:
+def resubscribe(dbsession: Session, *, project_id: int, subscriber_id: int, list_ids: Sequence[int]) -> list[int]:
     """Undo `unsubscribe` for these lists; gives the ids of the lists that they are in again."""
     back = (
         update(Subscription)
@@ -367,9 +363,7 @@ def resubscribe(
     )
     joined = sorted(dbsession.scalars(back))
     if joined:
-        set_person_status(
-            dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE
-        )
+        set_person_status(dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE)
     return joined
 
 
@@ -399,9 +393,7 @@ def confirm(
         .execution_options(synchronize_session="fetch")
     )  # fmt: skip
     if confirmed.one_or_none() is not None:
-        set_person_status(
-            dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE
-        )
+        set_person_status(dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE)
         return True
     now = dbsession.get(Subscription, (project_id, list_id, subscriber_id))
     return False if now is not None and now.status == SubscriptionStatus.SUBSCRIBED else None

@@ -224,4 +224,3 @@ def confirm(request: Request, project: Project, mailing_list: MailingList, claim
         person = request.dbsession.get_one(Subscriber, (project.id, claims.subscriber))
         letters.send_notice(request, project, mailing_list, person)
     return done is not None
-

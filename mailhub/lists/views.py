@@ -73,9 +73,7 @@ def update(context: ListContext, request: Request) -> Any:
     if form.value is None:
         request.response.status_int = 422
         return {"mailing_list": mailing_list, "values": form.values, "errors": form.errors}
-    changes = {
-        name: value for name, value in form.value.model_dump().items() if getattr(mailing_list, name) != value
-    }
+    changes = {name: value for name, value in form.value.model_dump().items() if getattr(mailing_list, name) != value}
     service.update_list(request.dbsession, mailing_list, **changes)
     if changes:
         note(request, "list.changed", mailing_list, name=mailing_list.name, fields=sorted(changes))

@@ -46,7 +46,14 @@ def test_list_in_use_is_409(api, cast, build):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{}, {"name": ""}, {"name": 5}, {"name": "x", "project_id": 1}, {"name": "x", "id": 1}, {"name": "x", "opt_in": "n"}],
+    [
+        {},
+        {"name": ""},
+        {"name": 5},
+        {"name": "x", "project_id": 1},
+        {"name": "x", "id": 1},
+        {"name": "x", "opt_in": "n"},
+    ],
 )
 def test_bad_lists_are_422_with_the_field(api, dbsession, wrong):
     answer = api.post_json(f"{A}/lists", wrong, status=422)
