@@ -22,7 +22,8 @@ from typing import Any
 
 LETTER = """\
 <h1>Hello, {{ name|default("friend") }}!</h1>
-<p>Your city is {{ city|default("still a secret") }}. <a href="https://example.com/autumn?from=letter">See the news</a>.</p>
+<p>Your city is {{ city|default("still a secret") }}.</p>
+<p><a href="https://example.com/autumn?from=letter">See the news</a></p>
 """
 PEOPLE = "E-mail;Name;City\nanna@people.test;Anna;Kazan\nboris@people.test;Борис;Тверь\nnobody;No Address;\n"
 

@@ -106,7 +106,7 @@ ONE_CLICK_URLS = ("https://", "http://127.0.0.1", "http://localhost")
 
 
 def unsubscribe_headers(url: str, mailto: str, *, one_click: bool) -> list[bytes]:
-    """List-Unsubscribe with its ways, the HTTPS one first, and List-Unsubscribe-Post for RFC 8058 (HTTPS or loopback)."""
+    """List-Unsubscribe with its ways, HTTPS first, and List-Unsubscribe-Post for RFC 8058 (HTTPS or loopback)."""
     ways = []
     if url:
         try:

@@ -194,7 +194,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
             list=partners.id,
             subscriber=joining.id,
             expires=int(datetime.now(UTC).timestamp()) + 86_400,
-        ),  # fmt: skip
+        ),
         "accounts.sign_in_link": link,
     }
     return world
