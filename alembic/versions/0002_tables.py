@@ -1,7 +1,7 @@
 """Every table of the first schema (models are the reference; this file never imports them)."""
 
-from alembic import op
 import sqlalchemy as sa
+from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0002"
