@@ -34,8 +34,8 @@ lint: install  ## Style, types, who may import whom, templates
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q tests/house
 
-bench: install  ## Measure delivery, statistics, tracking, import and pages
-	@for name in delivery stats tracking importing pages; do $(BIN)/python -m bench.$$name || exit 1; done
+bench: install  ## Measure: every module of bench/, one after the other
+	@for file in bench/[a-z]*.py; do $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done
 
 faults: install  ## Fire drills: kill things in mid-work and see that nothing is lost
 	@$(BIN)/python -m tests.faults all
