@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyramid_tm
-from pyramid.config import Configurator
-from pyramid.router import Router
-
-from mailhub.security.context import Root
+if TYPE_CHECKING:
+    from pyramid.config import Configurator
+    from pyramid.router import Router
 
 #: The rooms that have views on the site; their `tasks` are registered too.
 ROOMS = ("accounts", "projects", "lists", "events", "delivery", "campaigns", "transactional", "tracking", "stats")
@@ -21,6 +19,12 @@ def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router
 
 def configure(settings: dict[str, Any]) -> Configurator:
     """The site's configuration; the worker uses the same one, so that a task sees what a view sees."""
+    # Imported here: every module of ours imports this file first, and `mailhub up` should not wait for Pyramid.
+    import pyramid_tm
+    from pyramid.config import Configurator
+
+    from mailhub.security.context import Root
+
     settings = {
         "mailhub.process": "site",
         "tm.manager_hook": pyramid_tm.explicit_manager,

@@ -144,7 +144,7 @@ class _Supervisor:
         self.settings = with_server(self.settings, self.postgres.start())
 
     def _start_children(self) -> None:
-        """The site boots while the database is prepared; the workers need it prepared."""
+        """The site boots while the database is prepared; the workers need it prepared; beat can wait for all."""
         init = Watched("init", self._mailhub("init", "--demo"), self._environ(), once=True)
         first, then = self._plan()
         self._start(init, *first)
@@ -161,6 +161,7 @@ class _Supervisor:
                 names = ", ".join(each.name for each in waiting)
                 raise UpError(f"not ready after {_READY_SECONDS:.0f} s: {names}; the lines above say why")
             self._turn(0.1)
+        self._start(self._beat())
         self.up = True
 
     def _start(self, *children: Watched) -> None:
@@ -207,11 +208,12 @@ class _Supervisor:
             worker = Watched(queue, [*celery, "worker", "--ini", self.ini, *options], environ)
             worker.ready = lambda worker=worker: self._consumes(worker)  # type: ignore[misc]
             then.append(worker)
-        schedule = str(settings.home / "beat-schedule")
-        then.append(
-            Watched("beat", [*celery, "beat", "--ini", self.ini, "--schedule", schedule, "--pidfile="], environ)
-        )
         return first, then
+
+    def _beat(self) -> Watched:
+        celery = [str(Path(sys.executable).parent / "celery"), "--quiet", "-A", "mailhub.worker"]
+        options = ["--ini", self.ini, "--schedule", str(self.settings.home / "beat-schedule"), "--pidfile="]
+        return Watched("beat", [*celery, "beat", *options], self._environ())
 
     def _mailhub(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "mailhub.cli", "-c", self.ini, *arguments]
