@@ -210,10 +210,10 @@ def task_request(app: Any) -> Iterator[Any]:
 class Live:
     """A database of one's own with real commits, and the site on it."""
 
-    def __init__(self, url: str, home: Path) -> None:
+    def __init__(self, url: str, home: Path, **changes: str) -> None:
         self.url = url
         self.home = home
-        self.app = build_app(url, home)
+        self.app = build_app(url, home, **changes)
         self.registry = self.app.registry
         self.engine = self.registry.engine
         self.publisher: RecordingPublisher = self.registry.publisher

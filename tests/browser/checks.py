@@ -147,14 +147,16 @@ def overflow(page: Page) -> list[str]:
     return [f"horizontal overflow: {one}" for one in page.evaluate(_WIDER)]
 
 
-def axe_violations(page: Page) -> list[str]:
-    """axe's findings, one line a node. The script is evaluated by the browser's tools, which no CSP forbids."""
+def axe_violations(page: Page, *, colours_only: bool = False) -> list[str]:
+    """axe's findings, one line a node. The script is evaluated by the browser's tools, which no CSP forbids.
+
+    `colours_only`: the page has been looked at already, in its other theme.
+    """
     if not page.evaluate("() => Boolean(window.axe)"):
         page.evaluate(AXE.read_text("utf-8"))
     found = page.evaluate(
-        "rules => axe.run(document, "
-        "{runOnly: {type: 'tag', values: rules}, resultTypes: ['violations'], iframes: false})",
-        RULES,
+        "only => axe.run(document, {runOnly: only, resultTypes: ['violations'], iframes: false})",
+        {"type": "rule", "values": ["color-contrast"]} if colours_only else {"type": "tag", "values": RULES},
     )
     return [
         f"axe {rule['id']} ({rule['impact']}): {node['html'][:160]} {json.dumps(node['failureSummary'])[:200]}"

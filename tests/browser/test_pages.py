@@ -1,0 +1,145 @@
+"""Every page in every look: light and dark, wide and narrow, English and Russian. New pages are found by themselves."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.checks import Watch, axe_violations, chromium, have_chromium, overflow, until, window
+from tests.browser.site import served
+from tests.conftest import Live, _database, _maintain
+from tests.flows.world import Door, World, doors, make_world
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not have_chromium(), reason="there is no Chromium"),
+]
+
+#: No pages: pictures, files, what only passes on, and the styleguide, which has its own tests.
+NO_PAGES = (
+    "projects.home",
+    "accounts.sign_in",
+    "tracking.open",
+    "tracking.click",
+    "lists.import_rejected",
+    "health.",
+    "api.",
+    "ui.",
+    "mailbox.download",
+)
+#: Written by users, in a sandbox: their looks are the author's.
+FRAMES = ("campaigns.preview_frame", "transactional.frame", "mailbox.frame", "tracking.web_version")
+#: What the browser says about a page that is not there; a refusal to run scripts in the letter's sandbox is meant.
+ALLOWED = ("Blocked script execution",)
+
+
+@dataclass
+class Site:
+    """The site on a database with two worlds: an English and a Russian one."""
+
+    live: Live
+    origin: str
+    worlds: dict[str, World]
+    cookies: dict[str, list[dict[str, Any]]]
+    pages: list[Door]
+
+
+@pytest.fixture(scope="module")
+def site(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    name = f"mh_pages_{secrets.token_hex(4)}"
+    with ExitStack() as stack:
+        _maintain(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
+        stack.callback(_maintain, server, "DROP DATABASE {} WITH (FORCE)", name)
+        live = Live(_database(server, name), tmp_path_factory.mktemp("pages"), **{"mailhub.environment": "development"})
+        stack.callback(live.close)
+        origin = stack.enter_context(served(live.app))
+        worlds, cookies = {}, {}
+        for language in ("en", "ru"):
+            world = make_world(
+                live.build, live.registry.mailhub, live.registry.signer, f"world-{language}", language=language
+            )
+            client = live.client.new().sign_in(world.owner)
+            worlds[language] = world
+            cookies[language] = [{"name": "mailhub", "value": client.token, "url": origin}]
+        live.session.close()
+        pages = [
+            door for door in doors(live.registry)
+            if door.method == "GET" and not door.target and not door.route.startswith(NO_PAGES + FRAMES)
+            and "letter_id" not in door.names and not door.pattern.startswith("/_ui")
+        ]  # fmt: skip
+        yield Site(live, origin, worlds, cookies, pages)
+
+
+def faults_of(page: Page, watch: Watch, url: str, *, widths: tuple[int, ...]) -> list[str]:
+    """Load the page and look at it in both themes and widths; the layout shift counts from the first byte.
+
+    In the dark only colours are looked at again.
+    """
+    answer = page.goto(url)
+    until(page, "() => document.readyState === 'complete' && !document.querySelector('.htmx-request')")
+    faults = [] if answer and answer.status == 200 else [f"status {answer and answer.status}"]
+    shift = page.evaluate("window.mhSeen")["shift"]
+    if shift >= 0.02:
+        faults.append(f"layout shift {shift:.3f}")
+    for wide in widths:
+        page.set_viewport_size({"width": wide, "height": 900})
+        faults += [f"{wide} {one}" for one in overflow(page)]
+        faults += [f"{wide} light {one}" for one in axe_violations(page)]
+    _dark(page)
+    faults += [f"{widths[-1]} dark {one}" for one in axe_violations(page, colours_only=True)]
+    page.set_viewport_size({"width": widths[0], "height": 900})
+    faults += overflow(page)
+    faults += [f"CSP: {one}" for one in page.evaluate("window.mhSeen")["csp"]]
+    faults += watch.errors + [f"request to another origin: {one}" for one in watch.foreign]
+    watch.errors.clear()
+    watch.foreign.clear()
+    return [f"{url} {one}" for one in faults]
+
+
+def _dark(page: Page) -> None:
+    """As the person's own choice does it. Colours fade from parent to child, a frame each: wait for the last one."""
+    page.evaluate(
+        "async () => { document.documentElement.dataset.theme = 'dark';"
+        " for (let quiet = 0, frame = 0; quiet < 3 && frame < 60; frame++) {"
+        " await new Promise(requestAnimationFrame);"
+        " quiet = document.getAnimations().length ? 0 : quiet + 1; } }"
+    )
+
+
+def faults_of_all(site: Site, language: str, widths: tuple[int, ...]) -> list[str]:
+    """What is wrong with the pages of one world, in a browser of its own."""
+    faults: list[str] = []
+    with (
+        chromium() as browser,
+        window(browser, site.origin, width=widths[0], language=language, cookies=site.cookies[language], allow=ALLOWED)
+        as (page, watch),
+    ):  # fmt: skip
+        for door in site.pages:
+            for _what, url in site.worlds[language].variants(door):
+                faults += faults_of(page, watch, site.origin + url, widths=widths)
+                if door.pattern.startswith("/projects/") and page.locator("html").get_attribute("lang") != language:
+                    faults.append(f"{url} is not in {language}")
+    return faults
+
+
+def test_every_page_passes_the_checks_in_every_look(site: Site) -> None:
+    assert len(site.pages) > 35
+    with ThreadPoolExecutor(2) as pool:
+        english = pool.submit(faults_of_all, site, "en", (1280, 360))
+        russian = pool.submit(faults_of_all, site, "ru", (360, 1280))
+        faults = english.result() + russian.result()
+    assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults)
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_signing_in_passes_the_checks(site: Site, language: str) -> None:
+    with chromium() as browser, window(browser, site.origin, width=360, language=language) as (page, watch):
+        assert not faults_of(page, watch, f"{site.origin}/sign-in", widths=(360, 1280))
+        assert page.locator("html").get_attribute("lang") == language
