@@ -14,6 +14,7 @@ from mailhub.campaigns import audience, letter
 from mailhub.campaigns.audience import COUNT_SECONDS, AudienceCount
 from mailhub.campaigns.refusals import Check, check_of
 from mailhub.models import Campaign, Message, MessageKind, Project, Sender, Subscriber, SubscriberStatus
+from mailhub.projects.service import fits_domain
 from mailhub.web.i18n import _
 
 _ORDER = {"block": 0, "warn": 1, "ok": 2}
@@ -72,6 +73,12 @@ def _recipients(list_ids: Sequence[int], people: AudienceCount) -> Iterator[Chec
 def _sender(project: Project, sender: Sender | None) -> Iterator[Check]:
     if sender is None:
         yield Check("sender", "block", _("No sender is chosen."), field="sender_id")
+    elif not fits_domain(project.domain, sender.email):
+        text_ = _(
+            "${email} is not an address in ${domain}: mail from a domain that is not the project's would not arrive.",
+            mapping={"email": sender.email, "domain": project.domain},
+        )
+        yield Check("sender", "block", text_, field="sender_id")
     else:
         yield Check("sender", "ok", _("The sender is ${email}.", mapping={"email": sender.email}), field="sender_id")
     if not project.postal_address.strip():
@@ -122,9 +129,7 @@ def _links(draft: letter.Draft) -> Iterator[Check]:
         yield Check("links", "warn", _("The letter has no link: there is nothing to click."), field="html")
 
 
-def _gaps(
-    dbsession: Session, project: Project, campaign: Campaign, list_ids: Sequence[int]
-) -> Iterator[Check]:
+def _gaps(dbsession: Session, project: Project, campaign: Campaign, list_ids: Sequence[int]) -> Iterator[Check]:
     """For how many people a field is empty that the letter uses without a fallback."""
     sources = (campaign.subject, campaign.preheader, campaign.html, campaign.text)
     names = sorted(set().union(*(letter.bare_fields(source) for source in sources)))[:MAX_GAPS]
