@@ -140,8 +140,6 @@ def merge(
 ) -> Merged:
     """Merge a batch; `staged` and `rejected` are rows of their tables in column order. Changes: subscriber,
     subscription and their counters, import_rejected_row; import_staging is empty for this import afterwards.
-
-    Measured on two shared cores with 200,000 people: 5,000 new rows 0.30 s, 5,000 known rows 0.15 s.
     """
     values = {"project": project_id, "import": import_id, "list": list_id, "source": f"import:{import_id}"}
     dbsession.execute(_TURN, values)

@@ -306,7 +306,7 @@ def unsubscribe(
     """Take a person out of these lists (None: out of all); gives the ids of the lists that they have left now.
 
     Who is in no list any more, or wanted to leave all, becomes `unsubscribed` as a person. Twice is harmless.
-    `campaign_id` is kept as the source of the leaving. The caller stores the event.
+    `campaign_id` says by whose letter; the caller stores the event, which keeps it.
     """
     leaving = (
         update(Subscription)

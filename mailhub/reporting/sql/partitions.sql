@@ -10,7 +10,6 @@ SELECT ensure_partitions(CAST(:parent AS text), CAST(:key AS text), :since, :unt
 -- One row per partition, oldest first; the default one has no beginning.
 -- binds: parents text[]
 -- reads: pg_inherits, pg_class
--- measured: 2 ms for 60 partitions
 SELECT
     p.relname AS parent,
     c.relname AS name,
