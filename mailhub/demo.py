@@ -104,7 +104,7 @@ def _make_project(dbsession: Session, owner: User) -> None:
         domain=project.domain,
         time_zone=project.time_zone,
         language=project.language,
-        postal_address="Corner Bakery\n1 High Street, Leeds LS1 1AA",
+        postal_address="1 High Street, Leeds LS1 1AA",
         notify_email=EMAIL,
     )
     _note(dbsession, "project.created", project, project.name, project_id=project.id)

@@ -12,7 +12,7 @@ _WORDS = {
 def html_footer(language: str, *, with_address: bool) -> str:
     """The footer as an HTML source with merge expressions."""
     why, leave = _words(language)
-    address = "{{ project.address }}<br>" if with_address else ""
+    address = '<span style="white-space:pre-line">{{ project.address }}</span><br>' if with_address else ""
     return (
         '<div style="max-width:600px;margin:24px auto 0;padding:16px;font-family:Arial,sans-serif;font-size:12px;'
         'line-height:1.5;color:#6b7280;text-align:center">'

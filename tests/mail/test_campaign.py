@@ -59,7 +59,7 @@ def test_letter_is_filled_in_for_its_recipient() -> None:
     assert '<a href="https://t.example/c/0?a=1&amp;b=2">Buy</a>' in html
     assert html.count('<img src="https://t.example/o/1"') == 1
     assert html.index("t.example/o/1") < html.index("</body>")
-    assert "Shop &amp; Co<br>1 Main St<br>" in html
+    assert 'Shop &amp; Co<br><span style="white-space:pre-line">1 Main St</span><br>' in html
     assert '<a href="https://t.example/u/1"' in html
     assert "Hi Ann <Lee>" in text.get_content()
     assert "Buy (https://t.example/c/0?a=1&b=2)" in text.get_content()
