@@ -14,6 +14,7 @@ import psycopg
 from kombu import Connection as BrokerConnection
 from kombu.exceptions import OperationalError
 from psycopg.rows import dict_row
+from sqlalchemy.exc import SQLAlchemyError
 
 from mailhub import migrations
 from mailhub.broker import EMBEDDED, broker_options, conninfo
@@ -62,7 +63,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for name, check in checks:
         try:
             yield Finding(name, True, check())
-        except (_Wrong, psycopg.Error, OSError, RelayDown, OperationalError) as error:
+        except (_Wrong, psycopg.Error, SQLAlchemyError, OSError, RelayDown, OperationalError) as error:
             yield Finding(name, False, " ".join(str(error).split()) or type(error).__name__)
 
 

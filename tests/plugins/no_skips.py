@@ -26,9 +26,20 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped and skips_fail():
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which is a failure in CI: {_reason(report)}"
+    return report
+
+
 def skips_fail() -> bool:
     return os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
 
-def _reason(report: pytest.TestReport) -> str:
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     return str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
