@@ -10,6 +10,7 @@ from sqlalchemy import and_, or_, select
 from mailhub import logs
 from mailhub.campaigns import audience, control
 from mailhub.delivery import service as delivery
+from mailhub.delivery.routing import Routes
 from mailhub.delivery.tasks import cancel_rest, pump, send_due
 from mailhub.models import Campaign, CampaignState, CampaignVersion, Project, Queue
 from mailhub.security import audit
@@ -31,8 +32,11 @@ def fan_out(request: Request, project_id: int, campaign_id: int) -> None:
     if campaign.fanned_out_at is None:
         version = dbsession.get_one(CampaignVersion, (project_id, campaign_id, campaign.version))
         people = audience.audience(project_id, audience.list_ids_of(dbsession, project_id, campaign_id))
+        settings = request.registry.mailhub
+        wanted = dbsession.get_one(Project, project_id).relay
+        route = Routes(settings.relays).route_of(wanted, version.from_email.rpartition("@")[2])
         size = delivery.fan_out(
-            dbsession, campaign, people, version, chunk_size=request.registry.mailhub.delivery_chunk_size
+            dbsession, campaign, people, version, route=route, chunk_size=settings.delivery_chunk_size
         )
         log.info("campaign.fanned_out", project_id=project_id, campaign_id=campaign_id, audience=size)
     request.enqueue(pump)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from mailhub.delivery import claim
+from mailhub.delivery.claim import Stand
 from mailhub.delivery.database import Connection
 from mailhub.delivery.dispatcher import Dispatcher
-from mailhub.delivery.pump import settle_abandoned
+from mailhub.delivery.source import settle_abandoned
 
 #: Chunks that are skipped in one transaction.
 SLICE = 40
@@ -83,15 +84,14 @@ def cancel_rest(dispatcher: Dispatcher, project_id: int, campaign_id: int) -> No
             connection.execute(_COUNT, binds | {"skipped": n, "deferred": n})
 
     def given_back(connection: Connection) -> bool:
-        chunk = claim.take_over(
-            connection, dispatcher.owner, dispatcher.settings.delivery_lease_seconds, down=[], states=("cancelled",)
-        )
+        lease = dispatcher.settings.delivery_lease_seconds
+        chunk = claim.take_over(connection, dispatcher.owner, lease, states=("cancelled",))
         if chunk is None:
             return False
         settle_abandoned(dispatcher, connection, chunk)
-        rest = chunk.ids[chunk.pos :]
+        rest = [chunk.ids[place] for place in chunk.again] + chunk.ids[chunk.pos :]
         if rest:
-            claim.move(connection, chunk, len(chunk.ids), give_back=False)
+            claim.written(connection, Stand(chunk, len(chunk.ids), []), lease)
             own: dict[str, object] = {"project_id": chunk.project_id, "campaign_id": chunk.campaign_id}
             _skip(connection, own, rest)
         return True

@@ -1,20 +1,27 @@
-"""Who works on which chunk: leases are taken, kept, given back, and taken over from the dead."""
+"""Who works on which chunk: leases are taken, kept, given back, and taken over from the dead.
+
+A lease row says, durably and before any body goes over the network, which letters of the chunk may be on the wire.
+Places are indexes into the chunk's `ids`; `ChunkLease` explains the columns.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from psycopg.rows import class_row
 
 from mailhub.delivery.database import Connection
+from mailhub.delivery.turns import AT_TURN, charge
 
 
 @dataclass(slots=True)
 class Chunk:
-    """A chunk under our lease. `ids[flushed:pos]` were sent by its earlier owner but are not in the books yet.
+    """A chunk under our lease, as the row stood when it was claimed.
 
-    `silent_since`: until when the earlier owner was alive; None for a fresh chunk.
+    `silent_since`: until when the earlier owner was alive; None for a fresh chunk. `route` and `sender_domain` say
+    which relays may take it.
     """
 
     project_id: int
@@ -24,25 +31,45 @@ class Chunk:
     ids: list[int]
     pos: int
     flushed: int
-    in_flight: bool
+    on_wire: list[int]
+    again: list[int]
+    unwritten: list[int]
+    writes: int
     owner: str
+    route: str
     silent_since: datetime | None
 
-    def renew(self, connection: Connection, lease_seconds: float) -> None:
-        """Extend the lease, if it is still ours."""
-        connection.execute(_RENEW, _binds(self) | {"lease": lease_seconds})
+    def left_behind(self) -> tuple[list[int], list[int]]:
+        """What the earlier owner did not write: places that were sent, and places in doubt."""
+        open_places = set(self.on_wire) | set(self.again)
+        unwritten = {*self.unwritten, *range(self.flushed, self.pos)} - open_places
+        return sorted(unwritten), sorted(self.on_wire)
 
+
+@dataclass(slots=True)
+class Stand:
+    """Where a chunk stands: letters before `pos` are settled, but for those on the wire and those to be sent again."""
+
+    chunk: Chunk
+    pos: int
+    on_wire: Sequence[int]
+    again: Sequence[int] = field(default_factory=list)
+
+
+_COLUMNS = """r.project_id, r.campaign_id, r.lane, r.seq, k.ids, r.pos, r.flushed, r.on_wire, r.again, r.unwritten,
+              r.writes, r.owner, l.route"""
 
 # The oldest lease first. One that was given back has ended at the moment of its return.
-_TAKE_OVER = """
+_TAKE_OVER = f"""
     WITH expired AS (
         SELECT r.project_id, r.campaign_id, r.lane, r.seq, r.lease_until
         FROM chunk_lease AS r
         JOIN campaign AS c ON c.project_id = r.project_id AND c.id = r.campaign_id
-        JOIN project AS p ON p.id = r.project_id
+        JOIN campaign_lane AS l
+          ON l.project_id = r.project_id AND l.campaign_id = r.campaign_id AND l.lane = r.lane
         WHERE r.state = 'running' AND r.lease_until < clock_timestamp()
-          AND c.state = ANY(%(states)s) AND p.relay <> ALL(%(down)s)
-          AND (NOT %(unsettled)s OR r.flushed < r.pos OR r.in_flight)
+          AND c.state = ANY(%(states)s) AND l.route <> ALL(%(closed)s)
+          AND (NOT %(unsettled)s OR r.flushed < r.pos OR r.on_wire <> '{{}}' OR r.unwritten <> '{{}}')
         ORDER BY r.lease_until
         LIMIT 1
         FOR UPDATE OF r SKIP LOCKED
@@ -52,23 +79,23 @@ _TAKE_OVER = """
     FROM expired AS e
     JOIN campaign_chunk AS k
       ON k.project_id = e.project_id AND k.campaign_id = e.campaign_id AND k.lane = e.lane AND k.seq = e.seq
+    JOIN campaign_lane AS l ON l.project_id = e.project_id AND l.campaign_id = e.campaign_id AND l.lane = e.lane
     WHERE r.project_id = e.project_id AND r.campaign_id = e.campaign_id AND r.lane = e.lane AND r.seq = e.seq
-    RETURNING r.project_id, r.campaign_id, r.lane, r.seq, k.ids, r.pos, r.flushed, r.in_flight, r.owner,
+    RETURNING {_COLUMNS},
               least(e.lease_until - make_interval(secs => %(lease)s), clock_timestamp()) AS silent_since
-"""
+"""  # noqa: S608
 
-# A project with fewer chunks in work comes first; within a project, chance decides. The lane's row is locked for the
-# millisecond of a claim, so that two pumps wait for each other and never take the same chunk.
-_TAKE_NEXT = """
+# The project whose turn it is comes first (turns.py); within a project, chance decides. The lane's row is locked for
+# the millisecond of a claim, so that two pumps wait for each other and never take the same chunk.
+_TAKE_NEXT = f"""
     WITH free AS (
         SELECT l.project_id, l.campaign_id, l.lane
         FROM campaign_lane AS l
         JOIN campaign AS c ON c.project_id = l.project_id AND c.id = l.campaign_id
-        JOIN project AS p ON p.id = l.project_id
-        WHERE c.state = 'sending' AND l.next_seq <= l.last_seq AND p.relay <> ALL(%(down)s)
-        ORDER BY (
-            SELECT count(*) FROM chunk_lease AS r WHERE r.state = 'running' AND r.project_id = l.project_id
-        ), random()
+        LEFT JOIN project_turn AS t ON t.project_id = l.project_id
+        WHERE c.state = 'sending' AND l.next_seq <= l.last_seq AND l.route <> ALL(%(closed)s)
+          AND (l.campaign_id, l.lane) NOT IN (SELECT * FROM unnest(%(busy_campaigns)s::bigint[], %(busy_lanes)s::int[]))
+        ORDER BY {AT_TURN}, random()
         LIMIT 1
         FOR UPDATE OF l
     ), taken AS (
@@ -77,56 +104,57 @@ _TAKE_NEXT = """
         FROM free AS f
         WHERE l.project_id = f.project_id AND l.campaign_id = f.campaign_id AND l.lane = f.lane
           AND l.next_seq <= l.last_seq
-        RETURNING l.project_id, l.campaign_id, l.lane, l.next_seq - 1 AS seq
+        RETURNING l.project_id, l.campaign_id, l.lane, l.route, l.next_seq - 1 AS seq
     ), leased AS (
         INSERT INTO chunk_lease (project_id, campaign_id, lane, seq, owner, lease_until)
         SELECT t.project_id, t.campaign_id, t.lane, t.seq, %(owner)s,
                clock_timestamp() + make_interval(secs => %(lease)s)
         FROM taken AS t
-        RETURNING project_id, campaign_id, lane, seq, pos, flushed, in_flight, owner
+        RETURNING project_id, campaign_id, lane, seq, pos, flushed, on_wire, again, unwritten, writes, owner
     )
-    SELECT r.project_id, r.campaign_id, r.lane, r.seq, k.ids, r.pos, r.flushed, r.in_flight, r.owner,
-           NULL::timestamptz AS silent_since
+    SELECT {_COLUMNS}, NULL::timestamptz AS silent_since
     FROM leased AS r
+    JOIN taken AS l ON true
     JOIN campaign_chunk AS k
       ON k.project_id = r.project_id AND k.campaign_id = r.campaign_id AND k.lane = r.lane AND k.seq = r.seq
+"""  # noqa: S608
+
+# All the chunks of a process move in one statement: one wait for the disk, however many connections there are.
+_MOVE = """
+    UPDATE chunk_lease AS r
+    SET pos = w.pos, on_wire = w.on_wire::int[], again = w.again::int[],
+        lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+    FROM unnest(%(project_ids)s::bigint[], %(campaign_ids)s::bigint[], %(lanes)s::int[], %(seqs)s::int[],
+                %(positions)s::int[], %(on_wires)s::text[], %(agains)s::text[])
+         AS w (project_id, campaign_id, lane, seq, pos, on_wire, again)
+    JOIN campaign AS c ON c.project_id = w.project_id AND c.id = w.campaign_id
+    WHERE r.project_id = w.project_id AND r.campaign_id = w.campaign_id AND r.lane = w.lane AND r.seq = w.seq
+      AND r.owner = %(owner)s AND r.state = 'running'
+    RETURNING r.campaign_id, r.lane, r.seq, c.state
 """
 
-_DECLARE = """
+# A chunk that was given back has no owner: a statement that comes a moment later must not take it again.
+_WRITTEN = """
     UPDATE chunk_lease AS r
-    SET pos = %(pos)s, in_flight = true
+    SET pos = %(pos)s, on_wire = %(on_wire)s, again = %(again)s, flushed = %(pos)s,
+        unwritten = %(on_wire)s || %(again)s, writes = writes + 1,
+        state = CASE WHEN %(done)s THEN 'done' ELSE 'running' END,
+        lease_until = clock_timestamp() + make_interval(secs => CASE WHEN %(give_back)s THEN 0 ELSE %(lease)s END),
+        owner = CASE WHEN %(give_back)s THEN '' ELSE r.owner END
     FROM campaign AS c
     WHERE r.project_id = %(project_id)s AND r.campaign_id = %(campaign_id)s AND r.lane = %(lane)s AND r.seq = %(seq)s
-      AND r.owner = %(owner)s AND r.state = 'running'
+      AND r.owner = %(owner)s AND r.state = 'running' AND r.writes = %(writes)s
       AND c.project_id = r.project_id AND c.id = r.campaign_id
     RETURNING c.state
 """
 
-# A chunk that was given back has no owner: a renewal that comes a moment later must not take it again.
-_MOVE = """
-    UPDATE chunk_lease
-    SET pos = %(pos)s, flushed = %(pos)s, in_flight = false,
-        state = CASE WHEN %(done)s THEN 'done' ELSE 'running' END,
-        lease_until = CASE WHEN %(give_back)s THEN clock_timestamp() ELSE lease_until END,
-        owner = CASE WHEN %(give_back)s THEN '' ELSE owner END
-    WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s AND lane = %(lane)s AND seq = %(seq)s
-      AND owner = %(owner)s AND state = 'running' AND flushed = %(flushed)s
-    RETURNING pos
-"""
-
 _STANDS_AT = """
-    SELECT flushed, in_flight FROM chunk_lease
-    WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s AND lane = %(lane)s AND seq = %(seq)s
-      AND owner = %(owner)s
+    SELECT r.writes, c.state
+    FROM chunk_lease AS r
+    JOIN campaign AS c ON c.project_id = r.project_id AND c.id = r.campaign_id
+    WHERE r.project_id = %(project_id)s AND r.campaign_id = %(campaign_id)s AND r.lane = %(lane)s AND r.seq = %(seq)s
+      AND r.owner = ANY(%(owners)s)
 """
-
-_RENEW = """
-    UPDATE chunk_lease
-    SET lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
-    WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s AND lane = %(lane)s AND seq = %(seq)s
-      AND owner = %(owner)s AND state = 'running'
-"""
-
 
 _HAS_WORK = """
     SELECT EXISTS (
@@ -150,18 +178,18 @@ def take_over(
     owner: str,
     lease_seconds: float,
     *,
-    down: list[str],
-    states: tuple[str, ...] = ("sending",),
+    closed: Sequence[str] = (),
+    states: Sequence[str] = ("sending",),
     unsettled: bool = False,
 ) -> Chunk | None:
-    """A chunk whose owner is dead or has given it back. Settle `ids[flushed:pos]` in the same transaction.
+    """A chunk whose owner is dead or has given it back. Settle what it left behind in the same transaction.
 
-    `unsettled`: only one that leaves something to settle.
+    `unsettled`: only one that leaves something to settle. `closed`: routes none of whose relays takes anything now.
     """
     binds = {
         "owner": owner,
         "lease": lease_seconds,
-        "down": down,
+        "closed": list(closed),
         "states": list(states),
         "unsettled": unsettled,
     }
@@ -169,39 +197,79 @@ def take_over(
         return cursor.execute(_TAKE_OVER, binds).fetchone()
 
 
-def take_next(connection: Connection, owner: str, lease_seconds: float, *, down: list[str]) -> Chunk | None:
-    """The next free chunk of a campaign that is being sent; `down` names the relays that take nothing now."""
+def take_next(
+    connection: Connection,
+    owner: str,
+    lease_seconds: float,
+    *,
+    closed: Sequence[str] = (),
+    busy: Iterable[tuple[int, int]] = (),
+) -> Chunk | None:
+    """The next free chunk of a campaign that is being sent, of the project whose turn it is.
+
+    `busy` are (campaign, lane) pairs of which the caller has more than it may send already.
+    """
+    pairs = sorted(set(busy))
+    binds = {
+        "owner": owner,
+        "lease": lease_seconds,
+        "closed": list(closed),
+        "busy_campaigns": [campaign for campaign, _lane in pairs],
+        "busy_lanes": [lane for _campaign, lane in pairs],
+    }
     with connection.cursor(row_factory=class_row(Chunk)) as cursor:
-        return cursor.execute(_TAKE_NEXT, {"owner": owner, "lease": lease_seconds, "down": down}).fetchone()
+        chunk = cursor.execute(_TAKE_NEXT, binds).fetchone()
+    if chunk is not None:
+        charge(connection, chunk.project_id, len(chunk.ids))
+    return chunk
 
 
-def declare(connection: Connection, chunk: Chunk, pos: int) -> str:
-    """Say, durably, that letters before `pos` are settled and the one at it may be on the wire from now on.
+def move(connection: Connection, stands: Sequence[Stand], lease_seconds: float) -> dict[tuple[int, int, int], str]:
+    """Say, durably, which letters are settled and which may be on the wire from now on; extends the leases.
 
-    Gives the campaign's state, so that a pause is noticed at the next letter. Raises Fenced.
+    Gives the campaign's state by (campaign, lane, seq), so that a pause is noticed before the next body; a chunk that
+    is missing in the answer is somebody else's now. May be run twice.
     """
-    row = connection.execute(_DECLARE, _binds(chunk) | {"pos": pos}).fetchone()
-    if row is None:
-        raise Fenced
-    return str(row[0])
+    binds = {
+        "owner": stands[0].chunk.owner,
+        "lease": lease_seconds,
+        "project_ids": [one.chunk.project_id for one in stands],
+        "campaign_ids": [one.chunk.campaign_id for one in stands],
+        "lanes": [one.chunk.lane for one in stands],
+        "seqs": [one.chunk.seq for one in stands],
+        "positions": [one.pos for one in stands],
+        "on_wires": [_array(one.on_wire) for one in stands],
+        "agains": [_array(one.again) for one in stands],
+    }
+    rows = connection.execute(_MOVE, binds).fetchall()
+    return {(campaign, lane, seq): state for campaign, lane, seq, state in rows}
 
 
-def move(connection: Connection, chunk: Chunk, pos: int, *, give_back: bool) -> bool:
-    """Note that the books are right up to `pos`, in the transaction that writes them. Raises Fenced.
+def written(
+    connection: Connection, stand: Stand, lease_seconds: float, *, give_back: bool = False
+) -> tuple[str, bool]:
+    """Note that the books are right up to the stand, in the transaction that writes them. Raises Fenced.
 
-    False: this has happened already, in a commit whose answer was lost.
+    Gives the campaign's state, and False where this has happened already, in a commit whose answer was lost.
     """
-    binds = _binds(chunk) | {
-        "pos": pos,
-        "flushed": chunk.flushed,
-        "done": pos >= len(chunk.ids),
+    chunk = stand.chunk
+    binds = _key(chunk) | {
+        "owner": chunk.owner,
+        "owners": [chunk.owner, ""] if give_back else [chunk.owner],
+        "pos": stand.pos,
+        "on_wire": list(stand.on_wire),
+        "again": list(stand.again),
+        "writes": chunk.writes,
+        "lease": lease_seconds,
+        "done": stand.pos >= len(chunk.ids) and not stand.on_wire and not stand.again,
         "give_back": give_back,
     }
-    if connection.execute(_MOVE, binds).fetchone() is not None:
-        return True
-    row = connection.execute(_STANDS_AT, _binds(chunk)).fetchone()
-    if row is not None and row[0] == pos and not row[1] and pos != chunk.flushed:
-        return False
+    row = connection.execute(_WRITTEN, binds).fetchone()
+    if row is not None:
+        return str(row[0]), True
+    row = connection.execute(_STANDS_AT, binds).fetchone()
+    if row is not None and row[0] == chunk.writes + 1:
+        return str(row[1]), False
     raise Fenced
 
 
@@ -212,11 +280,14 @@ def has_work(connection: Connection) -> bool:
     return bool(row[0])
 
 
-def _binds(chunk: Chunk) -> dict[str, object]:
+def _key(chunk: Chunk) -> dict[str, object]:
     return {
         "project_id": chunk.project_id,
         "campaign_id": chunk.campaign_id,
         "lane": chunk.lane,
         "seq": chunk.seq,
-        "owner": chunk.owner,
     }
+
+
+def _array(places: Sequence[int]) -> str:
+    return "{" + ",".join(map(str, places)) + "}"

@@ -1,110 +1,40 @@
-"""What a sending thread keeps between its tasks: connections to the relays, compiled campaigns, relays set aside."""
+"""What a sending thread keeps between its tasks: connections, compiled campaigns, what is known of relays and limits."""
 
 from __future__ import annotations
 
+import random
 import secrets
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
-from mailhub.delivery.database import Connection, Database
+from mailhub.delivery import slots
+from mailhub.delivery.database import Database
+from mailhub.delivery.feedback import Feedback
+from mailhub.delivery.health import Health
 from mailhub.delivery.letters import Letters
-from mailhub.delivery.pace import Pace
-from mailhub.delivery.transport import Transport
+from mailhub.delivery.lines import Lines
+from mailhub.delivery.outcome import Verdict
+from mailhub.delivery.routing import Routes
+from mailhub.delivery.throttle import (
+    Allowance,
+    Throttle,
+    campaign_key,
+    kind_key,
+    lane_key,
+    project_key,
+    relay_key,
+)
+from mailhub.models import MessageState, Queue
 from mailhub.tasks.heartbeat import Heartbeat
 
-#: Seconds until a relay that takes nothing is tried again; the last one repeats.
-PROBES = (1.0, 2.0, 5.0, 10.0)
-#: So many temporary refusals in a row, and no letter taken: the relay is in trouble, not the recipients.
-REFUSALS = 25
 #: A sleeping sender looks at its stop flag this often.
 NAP_SECONDS = 0.2
-
-
-class Gate:
-    """Which relays this thread does not try for now, because they were down a moment ago."""
-
-    def __init__(self) -> None:
-        self._until: dict[str, float] = {}
-        self._failures: dict[str, int] = {}
-        self._refusals: dict[str, int] = {}
-        self.reasons: dict[str, str] = {}
-
-    def closed(self) -> list[str]:
-        """The names of relays that are not to be tried now."""
-        now = time.monotonic()
-        return [name for name, until in self._until.items() if until > now]
-
-    def next_probe_seconds(self) -> float:
-        """How long until one of them may be tried again."""
-        now = time.monotonic()
-        return max(0.0, min((until - now for until in self._until.values()), default=0.0))
-
-    def close(self, name: str, reason: str) -> float:
-        """Set the relay aside; gives for how long."""
-        failures = self._failures.get(name, 0)
-        seconds = PROBES[min(failures, len(PROBES) - 1)]
-        self._failures[name] = failures + 1
-        self._until[name] = time.monotonic() + seconds
-        self._refusals[name] = 0
-        self.reasons[name] = reason
-        return seconds
-
-    def open(self, name: str) -> None:
-        """The relay has taken a letter, or refused one for good."""
-        self._refusals[name] = 0
-        if name in self._failures:
-            del self._failures[name], self.reasons[name]
-            self._until.pop(name, None)
-
-    def refused(self, name: str) -> bool:
-        """Count a temporary refusal; True when there were too many in a row."""
-        self._refusals[name] = self._refusals.get(name, 0) + 1
-        return self._refusals[name] >= REFUSALS
-
-
-class Held(Protocol):
-    """Something under a lease."""
-
-    def renew(self, connection: Connection, lease_seconds: float) -> None: ...
-
-
-class Keeper:
-    """Extends the leases of what this thread works on, from the heartbeat's thread: a slow relay loses no lease."""
-
-    def __init__(self, registry: Any) -> None:
-        self._registry = registry
-        self._held: list[Held] = []
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def holding(self, held: Held) -> Iterator[None]:
-        with self._lock:
-            self._held.append(held)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._held.remove(held)
-
-    def renew(self) -> None:
-        with self._lock:
-            held = list(self._held)
-        if not held:
-            return
-        database = Database(self._registry.engine, patience_seconds=0)
-        lease = self._registry.mailhub.delivery_lease_seconds
-
-        def extend(connection: Connection) -> None:
-            for one in held:
-                one.renew(connection, lease)
-
-        try:
-            database.transaction(extend)
-        finally:
-            database.close()
+#: How long an answer about connections is good, and how long they are ours without asking again: longer than an idle
+#: connection is kept.
+SLOTS_KNOWN_SECONDS, SLOTS_LEASE_SECONDS = 1.0, 45.0
 
 
 class Dispatcher:
@@ -116,45 +46,128 @@ class Dispatcher:
         self.settings = settings
         self.database = Database(registry.engine, durable=settings.delivery_position_durable)
         self.letters = Letters(settings, registry.signer)
-        self.gate = Gate()
-        self.transport = Transport(settings.relays, is_idle=self.database.is_idle)
-        self.pace = Pace(settings.relays, self.database)
-        self.keeper = Keeper(registry)
+        self.lines = Lines(settings.relays, settings.delivery_timeouts)
+        self._routes = Routes(settings.relays)
+        self._throttle = Throttle(settings)
+        self._feedback = Feedback()
+        self._health = Health()
+        #: By relay: connections allowed, how many were asked for, when.
+        self._allowed: dict[str, tuple[int, int, float]] = {}
+        #: Holds connections, over all of the process's tasks; `owner` is another for each.
+        self._name = f"{secrets.token_hex(4)}"
         self.owner = ""
 
     @contextmanager
     def working(self, queue: str) -> Iterator[Heartbeat]:
-        """The time of a task: leases are kept by the worker's heartbeat, or by one of our own outside a worker."""
+        """The time of a task, with the worker's heartbeat, or one of our own outside a worker."""
         heartbeat: Heartbeat | None = self.registry.heartbeat
         mine = None
         if heartbeat is None:
             heartbeat = mine = Heartbeat(self.registry, queue, "pool")
         # A name of its own for each task: a lease that an earlier one has lost must not look like ours.
         self.owner = f"{heartbeat.name}/{secrets.token_hex(3)}"
-        heartbeat.hooks.append(self.keeper.renew)
         if mine is not None:
             mine.start()
         try:
             yield heartbeat
         finally:
-            heartbeat.hooks.remove(self.keeper.renew)
             heartbeat.doing = ""
             self.database.close()
             if mine is not None:
                 mine.stop()
 
-    def wait_turn(self, relay: str) -> bool:
-        """Keep to the relay's `messages_per_second`; False when the worker was told to end meanwhile."""
-        while (left := self.pace.left_seconds(self.transport.relay_name(relay))) > 0:
-            if self.stopping():
-                return False
-            time.sleep(min(left, NAP_SECONDS))
-        return True
-
     def stopping(self) -> bool:
-        """Whether this worker was told to end: after the letter at hand, nothing more is begun."""
+        """Whether this worker was told to end: what is on the wire is waited for, nothing more is begun."""
         flag = getattr(self.registry, "stop_flag", None)
         return flag is not None and bool(flag[0])
+
+    # Relays
+
+    def closed(self) -> dict[str, str]:
+        """Relays that take nothing now, with the reason."""
+        return dict(self.database.statement(lambda c: self._health.closed(c, time.monotonic())))
+
+    def closed_routes(self) -> tuple[str, ...]:
+        """Routes none of whose relays takes anything now; one that may be tried again is not closed."""
+        closed = self.closed()
+        return self._routes.closed_routes([name for name in closed if not self._may_try(name)]) if closed else ()
+
+    def relay_for(self, route: str) -> str:
+        """An open relay of the route; where none is, the one that may be tried again."""
+        closed = self.closed()
+        route = self._routes.route_of(route)
+        found = self._routes.pick(route, closed, random.random) or self._routes.pick(route, (), random.random)
+        assert found is not None
+        return found
+
+    def next_probe_seconds(self) -> float:
+        """How long until a relay that was set aside may be tried again."""
+        return min(self._health.next_probe_seconds(), 5.0)
+
+    def relay_failed(self, relay: str, reason: str) -> bool:
+        """No connection could be had; True when the relay is set aside now."""
+        return self.database.statement(lambda c: self._health.failed(c, relay, reason, owner=self.owner))
+
+    def relay_worked(self, relay: str) -> None:
+        """The relay has greeted us."""
+        if relay in self.closed():
+            self.database.statement(lambda c: self._health.worked(c, relay))
+
+    def heard(self, relay: str, lane: str, verdict: Verdict) -> bool:
+        """Learn from an answer; True when the relay is set aside now: it refuses everything."""
+        self._feedback.note(relay, lane, verdict)
+        if verdict.state == MessageState.DEFERRED and verdict.answer is not None:
+            answer = verdict.answer
+            reason = f"{answer.code} {answer.text}"
+            return self.database.statement(lambda c: self._health.refused(c, relay, reason, owner=self.owner))
+        self.database.statement(lambda c: self._health.worked(c, relay))
+        return False
+
+    def note(self, now: float) -> None:
+        """Write down, now and then, what the answers have taught."""
+        self.database.statement(lambda c: self._feedback.flush(c, now))
+
+    def _may_try(self, relay: str) -> bool:
+        return self.database.statement(lambda c: self._health.may_try(c, relay, self.owner))
+
+    # Limits
+
+    def allowance(
+        self, relay: str, kind: str, project_id: int, lane: str, campaign_id: int | None = None
+    ) -> Allowance:
+        """What limits letters of this sort, all limits together."""
+        keys = [relay_key(relay), kind_key(relay, kind), lane_key(relay, lane), project_key(project_id)]
+        if campaign_id is not None:
+            keys.append(campaign_key(project_id, campaign_id))
+        return self._throttle.allowance(*keys, ahead=kind == Queue.TRANSACTIONAL)
+
+    def give_back(self, allowance: Allowance) -> None:
+        """Tokens that were taken and not spent."""
+        self.database.statement(allowance.give_back)
+
+    def connections_allowed(self, relay: str, kind: str, wanted: int, now: float) -> int:
+        """How many connections this process may have to the relay for this kind of mail.
+
+        Of a relay's connections a fifth is for single letters, so that no campaign takes the last one.
+        """
+        allowed, asked, at = self._allowed.get(relay, (0, 0, float("-inf")))
+        most = self.settings.relays[relay].max_connections
+        singles = max(1, most // 5)
+        cap = singles if kind == Queue.TRANSACTIONAL else max(1, most - singles)
+        wanted = min(wanted, cap)
+        if now - at < SLOTS_KNOWN_SECONDS and wanted <= asked:
+            return min(allowed, wanted)
+        held = len(self.lines.line(relay).connections)
+        allowed = self.database.statement(
+            lambda c: slots.acquire(c, relay, kind, self._name, max(wanted, held), cap, SLOTS_LEASE_SECONDS, held=held)
+        )
+        self._allowed[relay] = (allowed, wanted, now)
+        return allowed
+
+    def release_connections(self) -> None:
+        """Give the connections of this process to the others; they are closed."""
+        self._allowed.clear()
+        self.database.statement(lambda c: slots.release(c, self._name))
 
 
 _threads = threading.local()
@@ -163,7 +176,7 @@ _threads = threading.local()
 def dispatcher_of(registry: Any) -> Dispatcher:
     """This thread's dispatcher; made on first use, in the process that uses it."""
     found: Dispatcher | None = getattr(_threads, "dispatcher", None)
-    if found is None or found.registry is not registry:
+    if found is None or found.registry is not registry or found.settings is not registry.mailhub:
         forget_dispatcher()
         found = _threads.dispatcher = Dispatcher(registry)
     return found
@@ -173,5 +186,5 @@ def forget_dispatcher() -> None:
     """Close this thread's connections to relays, and forget which relays were down."""
     found: Dispatcher | None = getattr(_threads, "dispatcher", None)
     if found is not None:
-        found.transport.close()
+        found.lines.close(time.monotonic())
         del _threads.dispatcher

@@ -8,8 +8,10 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Case,
+    Integer,
     Select,
     String,
+    TableValuedAlias,
     case,
     cast,
     func,
@@ -24,6 +26,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from mailhub.mail.lane import LANES, lanes_of_domains
 from mailhub.models import (
     Campaign,
     CampaignChunk,
@@ -44,8 +47,6 @@ from mailhub.models import (
 
 #: Ten million people take about a minute; the statement is alone in its task.
 TIMEOUT = "20min"
-#: There is one lane so far; the schema has room for one a mailbox provider.
-LANE = 0
 
 
 def fan_out(
@@ -54,13 +55,14 @@ def fan_out(
     audience: Select[Any],
     version: CampaignVersion,
     *,
+    route: str = "default",
     chunk_size: int = 500,
 ) -> int:
     """Write down who gets the campaign; gives the audience's size. A second call changes nothing.
 
     `audience` gives ids of the project's subscribers. Everything happens in one statement on one snapshot, in the
-    caller's transaction: message rows of those left out, chunks of the rest, the lane, the ledger. Measured: see
-    docs/benchmarks.md.
+    caller's transaction: message rows of those left out, chunks of the rest in the lanes of their mailbox providers, the
+    ledger. `route` names the relays that take it. Measured: see docs/benchmarks.md.
     """
     dbsession.execute(text(f"SET LOCAL statement_timeout = '{TIMEOUT}'"))
     mine = dbsession.execute(
@@ -77,14 +79,8 @@ def fan_out(
     ).first()
     if mine is None:
         return _audience_of(dbsession, campaign)
-    written = dbsession.execute(_written(campaign, audience, version, chunk_size)).one()
-    chunks, queued, skipped = int(written[0]), int(written[1]), int(written[2])
-    if chunks:
-        dbsession.execute(
-            insert(CampaignLane).values(
-                project_id=campaign.project_id, campaign_id=campaign.id, lane=LANE, next_seq=0, last_seq=chunks - 1
-            )
-        )
+    written = dbsession.execute(_written(campaign, audience, version, route, chunk_size)).one()
+    queued, skipped = int(written[0]), int(written[1])
     count = upsert(CampaignCount).values(
         project_id=campaign.project_id, campaign_id=campaign.id, audience=queued + skipped, skipped=skipped
     )
@@ -105,18 +101,23 @@ def _audience_of(dbsession: Session, campaign: Campaign) -> int:
     return dbsession.scalar(found) or 0
 
 
-def _written(campaign: Campaign, audience: Select[Any], version: CampaignVersion, chunk_size: int = 500) -> Select[Any]:
-    """The statement that writes chunks and skipped rows. Its one row: chunks, people in them, people left out."""
+def _written(
+    campaign: Campaign, audience: Select[Any], version: CampaignVersion, route: str, chunk_size: int
+) -> Select[Any]:
+    """The statement that writes lanes, chunks and skipped rows. Its one row: people in chunks, people left out."""
     wanted = audience.subquery("wanted")
     people = select(func.distinct(wanted.c[0]).label("id")).subquery("people")
+    lanes = _lanes()
     candidate = (
         select(
             Subscriber.id,
             Subscriber.email,
             Subscriber.email_domain,
+            func.coalesce(lanes.c.lane, len(LANES) - 1).label("lane"),
             _reason().label("reason"),
         )
         .join(people, people.c.id == Subscriber.id)
+        .outerjoin(lanes, lanes.c.domain == Subscriber.email_domain)
         .outerjoin(
             Suppression,
             (Suppression.project_id == Subscriber.project_id)
@@ -127,8 +128,9 @@ def _written(campaign: Campaign, audience: Select[Any], version: CampaignVersion
         .cte("candidate")
         .prefix_with("MATERIALIZED")
     )
+    place = func.row_number().over(partition_by=candidate.c.lane, order_by=candidate.c.id) - 1
     numbered = (
-        select(candidate.c.id, ((func.row_number().over(order_by=candidate.c.id) - 1) // chunk_size).label("seq"))
+        select(candidate.c.id, candidate.c.lane, (place // chunk_size).label("seq"))
         .where(candidate.c.reason == "")
         .subquery("numbered")
     )
@@ -139,14 +141,31 @@ def _written(campaign: Campaign, audience: Select[Any], version: CampaignVersion
             select(
                 literal(campaign.project_id),
                 literal(campaign.id),
-                literal(LANE),
+                numbered.c.lane,
                 numbered.c.seq,
                 func.count(),
                 cast(func.array_agg(aggregate_order_by(numbered.c.id, numbered.c.id)), ARRAY(BigInteger)),
-            ).group_by(numbered.c.seq),
+            ).group_by(numbered.c.lane, numbered.c.seq),
         )
-        .returning(CampaignChunk.n)
+        .returning(CampaignChunk.lane, CampaignChunk.seq, CampaignChunk.n)
         .cte("written_chunks")
+    )
+    written_lanes = (
+        insert(CampaignLane)
+        .from_select(
+            ["project_id", "campaign_id", "lane", "route", "next_seq", "last_seq", "total"],
+            select(
+                literal(campaign.project_id),
+                literal(campaign.id),
+                chunks.c.lane,
+                literal(route),
+                literal(0),
+                func.max(chunks.c.seq),
+                func.sum(chunks.c.n),
+            ).group_by(chunks.c.lane),
+        )
+        .returning(CampaignLane.total)
+        .cte("written_lanes")
     )
     skipped = (
         insert(Message)
@@ -178,10 +197,16 @@ def _written(campaign: Campaign, audience: Select[Any], version: CampaignVersion
         .cte("written_skipped")
     )  # fmt: skip
     return select(
-        select(func.count()).select_from(chunks).scalar_subquery(),
-        select(func.coalesce(func.sum(chunks.c.n), 0)).scalar_subquery(),
+        select(func.coalesce(func.sum(written_lanes.c.total), 0)).scalar_subquery(),
         select(func.count()).select_from(skipped).scalar_subquery(),
     )
+
+
+def _lanes() -> TableValuedAlias:
+    """A row (domain, lane) for every domain of a big mailbox provider."""
+    lanes = lanes_of_domains()
+    domains = cast(list(lanes), ARRAY(String))
+    return func.unnest(domains, cast(list(lanes.values()), ARRAY(Integer))).table_valued("domain", "lane", name="lanes")
 
 
 def _reason() -> Case[str]:

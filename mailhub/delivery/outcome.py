@@ -12,8 +12,8 @@ from mailhub.delivery.database import Connection
 from mailhub.delivery.ids import new_message_id
 from mailhub.delivery.letters import Facts
 from mailhub.delivery.recipients import Recipient
-from mailhub.delivery.smtp import Answer
 from mailhub.events.service import Event, append
+from mailhub.mail.smtp_dialogue import Answer
 from mailhub.mail.smtp_reply import classify
 from mailhub.models import EventType, MessageKind, MessageState, Queue
 
@@ -75,21 +75,26 @@ def judge(answer: Answer, *, attempt: int, schedule: Sequence[int], at: datetime
 _COLUMNS = """
     COPY message (
         project_id, created_at, id, kind, queue, state, reason, project_domain, campaign_id, campaign_name, list_id,
-        list_name, subscriber_id, email, email_domain, subject, relay, header_id, attempts, due_at, smtp_code,
+        list_name, subscriber_id, email, email_domain, subject, route, relay, header_id, attempts, due_at, smtp_code,
         smtp_status, smtp_reply, settled_at
     ) FROM STDIN
 """
 
 
-def record(connection: Connection, facts: Facts, settled: Sequence[Settled]) -> None:
-    """Write the rows, ledger and events of letters of one campaign that had no row yet."""
+def record(
+    connection: Connection, facts: Facts, settled: Sequence[Settled], *, relay: str = "", route: str = ""
+) -> None:
+    """Write the rows, ledger and events of letters of one campaign that had no row yet.
+
+    `relay` had the letters; `route` is for those that are tried again.
+    """
     if not settled:
         return
     events: list[Event] = []
     with connection.cursor().copy(_COLUMNS) as copy:
         for one in settled:
             message_id = new_message_id(one.at)
-            copy.write_row(_row(facts, one, message_id))
+            copy.write_row(_row(facts, one, message_id, relay, route))
             if one.verdict.event is not None:
                 events.append(event_of(facts, one.recipient, one.verdict, message_id, one.at))
     for one in settled:
@@ -126,7 +131,7 @@ def detail_of(verdict: Verdict) -> str:
     return verdict.answer.text[:REPLY_LIMIT] if verdict.answer is not None and not verdict.answer.taken else ""
 
 
-def _row(facts: Facts, one: Settled, message_id: UUID) -> tuple[object, ...]:
+def _row(facts: Facts, one: Settled, message_id: UUID, relay: str, route: str) -> tuple[object, ...]:
     verdict, answer = one.verdict, one.verdict.answer
     tried = verdict.state != MessageState.SKIPPED
     return (
@@ -146,7 +151,8 @@ def _row(facts: Facts, one: Settled, message_id: UUID) -> tuple[object, ...]:
         one.recipient.email,
         one.recipient.email_domain,
         facts.subject,
-        facts.relay if tried else "",
+        route,
+        relay if tried else "",
         one.header_id,
         1 if tried else 0,
         verdict.due_at,

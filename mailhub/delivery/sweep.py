@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from mailhub.delivery import cancel, claim
 from mailhub.delivery.dispatcher import dispatcher_of
-from mailhub.delivery.pump import settle_abandoned
 from mailhub.delivery.singles import settle_abandoned as settle_abandoned_singles
+from mailhub.delivery.source import settle_abandoned
 from mailhub.delivery.tasks import cancel_rest, pump, send_due
 from mailhub.models import Queue
 from mailhub.tasks import sweep
@@ -42,13 +42,10 @@ def settle_the_dead(request: Request) -> None:
         lease = dispatcher.settings.delivery_lease_seconds
 
         def settle(connection: claim.Connection) -> bool:
-            chunk = claim.take_over(
-                connection, dispatcher.owner, lease, down=[], states=("paused", "sent"), unsettled=True
-            )
+            chunk = claim.take_over(connection, dispatcher.owner, lease, states=("paused", "sent"), unsettled=True)
             if chunk is None:
                 return False
-            settle_abandoned(dispatcher, connection, chunk)
-            claim.move(connection, chunk, chunk.pos, give_back=True)
+            settle_abandoned(dispatcher, connection, chunk, give_back=True)
             return True
 
         while dispatcher.database.transaction(settle):
@@ -86,7 +83,7 @@ _BULK = text(
         SELECT FROM message AS m
         JOIN campaign AS c ON c.project_id = m.project_id AND c.id = m.campaign_id
         WHERE m.queue = 'bulk' AND m.state IN ('queued', 'deferred') AND m.due_at <= clock_timestamp()
-          AND NOT m.in_flight AND c.state = 'sending'
+          AND NOT m.in_flight AND (m.lease_until IS NULL OR m.lease_until < clock_timestamp()) AND c.state = 'sending'
     )
     """
 )
@@ -96,7 +93,7 @@ _DUE_SINGLES = text(
     SELECT EXISTS (
         SELECT FROM message
         WHERE queue = 'transactional' AND state IN ('queued', 'deferred') AND due_at <= clock_timestamp()
-          AND NOT in_flight
+          AND NOT in_flight AND (lease_until IS NULL OR lease_until < clock_timestamp())
     )
     """
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from pyramid.request import Request
 
 from mailhub.delivery import cancel
-from mailhub.delivery import pump as pumps
 from mailhub.delivery.dispatcher import dispatcher_of
-from mailhub.delivery.singles import send_one
+from mailhub.delivery.pump import Pump
+from mailhub.delivery.source import Campaigns, SingleLetters
 from mailhub.models import Queue
 from mailhub.tasks import task
 
@@ -19,9 +21,10 @@ def pump(request: Request) -> None:
     with dispatcher.working(Queue.BULK.value) as heartbeat:
         heartbeat.doing = "looking for chunks"
         try:
-            is_more = pumps.run(dispatcher, heartbeat, seconds=dispatcher.settings.delivery_pump_seconds)
+            is_more = Pump(dispatcher, heartbeat, Campaigns(dispatcher)).run(dispatcher.settings.delivery_pump_seconds)
         finally:
-            dispatcher.transport.close()
+            dispatcher.lines.close(time.monotonic())
+            dispatcher.release_connections()
     if is_more:
         request.enqueue(pump)
 
@@ -32,8 +35,10 @@ def send_due(request: Request, queue: str) -> None:
     dispatcher = dispatcher_of(request.registry)
     with dispatcher.working(queue) as heartbeat:
         heartbeat.doing = "single letters"
-        while not dispatcher.stopping() and send_one(dispatcher, queue):
-            heartbeat.sent += 1
+        seconds = dispatcher.settings.delivery_pump_seconds
+        is_more = Pump(dispatcher, heartbeat, SingleLetters(dispatcher, queue)).run(seconds)
+    if is_more:
+        request.enqueue(send_due, queue)
 
 
 @task("mailhub.delivery.cancel_rest", queue="celery", transaction=False)

@@ -33,7 +33,10 @@ class CampaignChunk(Base):
 
 
 class CampaignLane(Base):
-    """Where the claims of a campaign's lane stand: chunks `next_seq`..`last_seq` are still free."""
+    """Where the claims of a campaign's lane stand: chunks `next_seq`..`last_seq` are still free.
+
+    `lane` is an index into `mail.lane.LANES`. `route` names the relays that may take its letters.
+    """
 
     __tablename__ = "campaign_lane"
     __table_args__ = (
@@ -44,15 +47,20 @@ class CampaignLane(Base):
     project_id: Mapped[ProjectId]
     campaign_id: Mapped[int] = mapped_column(primary_key=True)
     lane: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    route: Mapped[str] = mapped_column(server_default="default")
     next_seq: Mapped[int] = mapped_column(Integer, server_default="0")
     last_seq: Mapped[int] = mapped_column(Integer)
+    #: People in the lane when it was fanned out.
+    total: Mapped[int] = mapped_column(server_default="0")
 
 
 class ChunkLease(Base):
-    """Who works on a chunk and how far.
+    """Who works on a chunk and how far. Places are indexes into the chunk's ids.
 
-    `pos` is the write-ahead position: letters before it are settled, the one at it may be on the wire.
-    `flushed` says up to where message rows are written: those between were sent (anything else is written at once).
+    Every place before `pos` is settled, but for those in `on_wire` (declared to be on the wire: after a crash they are
+    in doubt) and in `again` (passed over, to be sent yet). The message rows of all places before `flushed` are written,
+    but for those in `unwritten` (on the wire when the books were written). What is settled and not written was sent:
+    any other end is written in the transaction that moves the position past it.
     """
 
     __tablename__ = "chunk_lease"
@@ -70,8 +78,11 @@ class ChunkLease(Base):
     state: Mapped[str] = mapped_column(server_default=LeaseState.RUNNING)
     pos: Mapped[int] = mapped_column(Integer, server_default="0")
     flushed: Mapped[int] = mapped_column(Integer, server_default="0")
-    #: True while the letter at `pos` is declared to be on the wire.
-    in_flight: Mapped[bool] = mapped_column(server_default=text("false"))
+    on_wire: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("'{}'"))
+    again: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("'{}'"))
+    unwritten: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("'{}'"))
+    #: Grows each time the books are written: a commit whose answer was lost is recognised by it.
+    writes: Mapped[int] = mapped_column(Integer, server_default="0")
     owner: Mapped[str]
     lease_until: Mapped[datetime]
     claimed_at: Mapped[Now]

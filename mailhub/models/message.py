@@ -112,6 +112,8 @@ class Message(Base):
     email_domain: Mapped[str]
     subject: Mapped[str] = mapped_column(server_default="")
     tag: Mapped[str] = mapped_column(server_default="")
+    #: The relays that may take it (`Routes.route_of`); `relay` is the one that had it last.
+    route: Mapped[str] = mapped_column(server_default="")
     relay: Mapped[str] = mapped_column(server_default="")
     #: The letter's Message-ID header without angle brackets; a repeat has the same.
     header_id: Mapped[str] = mapped_column(server_default="")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
+import time
 from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
 
-from mailhub.delivery import claim
+from mailhub.delivery import claim, outcome
+from mailhub.delivery.chunk_work import ChunkWork
+from mailhub.delivery.connection import Connection
 from mailhub.delivery.dispatcher import Dispatcher
-from mailhub.delivery.pump import Run
+from mailhub.delivery.pump import Pump
+from mailhub.delivery.source import Campaigns
 from mailhub.models import Campaign, ChunkLease, MessageEvent, WorkerHeartbeat
 from tests.delivery.conftest import Office
 
@@ -19,11 +24,9 @@ class Killed(BaseException):
     """Stands for kill -9: nothing of ours handles it."""
 
 
-def die_at(monkeypatch: pytest.MonkeyPatch, method: str, turn: int, *, after: bool) -> None:
-    """Let the process "die" at the n-th call of a method of Transport, before or after it has happened."""
-    from mailhub.delivery.transport import Transport
-
-    usual = getattr(Transport, method)
+def die_at(monkeypatch: pytest.MonkeyPatch, turn: int, *, after: bool) -> None:
+    """Let the process "die" at the n-th body that it sends, before or after it has gone out."""
+    usual = Connection.body
     turns: list[int] = []
 
     def deadly(*args: Any, **kw: Any) -> Any:
@@ -35,7 +38,13 @@ def die_at(monkeypatch: pytest.MonkeyPatch, method: str, turn: int, *, after: bo
             raise Killed
         return result
 
-    monkeypatch.setattr(Transport, method, deadly)
+    monkeypatch.setattr(Connection, "body", deadly)
+
+
+def one_connection(office: Office) -> None:
+    """One letter on the wire at a time."""
+    relay = office.registry.mailhub.relays["default"]
+    office.settings(relays={"default": dataclasses.replace(relay, max_connections=1)})
 
 
 def expire(office: Office) -> None:
@@ -47,10 +56,11 @@ def expire(office: Office) -> None:
 def test_a_dead_owner_leaves_one_letter_in_doubt_and_the_rest_goes_on(
     office: Office, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
+    one_connection(office)
     campaign = office.campaign(10)
     office.fan_out(campaign)
     with monkeypatch.context() as patch:
-        die_at(patch, "send", 4, after=after)
+        die_at(patch, 4, after=after)
         with pytest.raises(Killed):
             office.pump()
     assert office.parts(campaign) == {"audience": 10, "queued": 10}
@@ -71,10 +81,11 @@ def test_a_dead_owner_leaves_one_letter_in_doubt_and_the_rest_goes_on(
 
 
 def test_the_sweep_settles_the_dead_of_a_paused_campaign(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_connection(office)
     campaign = office.campaign(10)
     office.fan_out(campaign)
     with monkeypatch.context() as patch:
-        die_at(patch, "send", 4, after=True)
+        die_at(patch, 4, after=True)
         with pytest.raises(Killed):
             office.pump()
     office.session.execute(update(Campaign).where(Campaign.id == campaign.id).values(state="paused"))
@@ -89,10 +100,11 @@ def test_the_sweep_settles_the_dead_of_a_paused_campaign(office: Office, monkeyp
 
 
 def test_the_dead_of_a_cancelled_campaign_are_settled_first(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_connection(office)
     campaign = office.campaign(10)
     office.fan_out(campaign, chunk_size=5)
     with monkeypatch.context() as patch:
-        die_at(patch, "send", 4, after=True)
+        die_at(patch, 4, after=True)
         with pytest.raises(Killed):
             office.pump()
     office.session.execute(update(Campaign).where(Campaign.id == campaign.id).values(state="cancelled"))
@@ -103,20 +115,53 @@ def test_the_dead_of_a_cancelled_campaign_are_settled_first(office: Office, monk
     assert office.recount(campaign) == {"sent": 3, "unknown": 1, "skipped": 6}
 
 
+def claimed(office: Office, dispatcher: Dispatcher) -> ChunkWork:
+    (work,) = Campaigns(dispatcher).claim([], 0.0)
+    assert isinstance(work, ChunkWork)
+    return work
+
+
+def test_several_connections_leave_as_many_letters_in_doubt_and_each_has_its_name(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = office.campaign(40)
+    office.fan_out(campaign)
+    with monkeypatch.context() as patch:
+        die_at(patch, 20, after=True)
+        with pytest.raises(Killed):
+            office.pump()
+    got = set(office.sink.recipients())
+    expire(office)
+    office.pump()
+    parts = office.parts(campaign)
+    assert parts["audience"] == 40
+    assert 1 <= parts["unknown"] <= 8
+    assert parts["sent"] == 40 - parts["unknown"]
+    doubtful = {message.email for message in office.messages(campaign) if message.state == "unknown"}
+    assert got - doubtful <= {message.email for message in office.messages(campaign) if message.state == "sent"}
+    assert max(office.sink.recipients().values()) == 1
+    assert set(office.sink.recipients()) | doubtful == {f"p{n}@mail.test" for n in range(40)}
+
+
 def test_an_owner_that_comes_back_too_late_sends_and_writes_nothing_more(office: Office) -> None:
+    one_connection(office)
     campaign = office.campaign(10)
     office.fan_out(campaign)
     late = Dispatcher(office.registry)
     with late.working("bulk") as heartbeat:
-        chunk = late.database.transaction(lambda c: claim.take_next(c, late.owner, 20, down=[]))
-        run = Run(late, heartbeat, chunk)
-        for _turn in range(3):
-            assert run._next()
+        pump = Pump(late, heartbeat, Campaigns(late))
+        pump._claim(0.0)
+        (work,) = pump._works
+        while heartbeat.sent < 3:
+            pump._turn(time.monotonic())
         expire(office)
         office.pump()
-        assert office.parts(campaign) == {"audience": 10, "sent": 9, "unknown": 1}
-        run.send_all()
-    assert office.parts(campaign) == {"audience": 10, "sent": 9, "unknown": 1}
+        parts = office.parts(campaign)
+        assert parts == {"audience": 10, "sent": 9, "unknown": 1}
+        pump.run(20)
+        assert work.over
+    late.lines.drop_all()
+    assert office.parts(campaign) == parts
     assert office.recount(campaign) == {"sent": 9, "unknown": 1}
     assert max(office.sink.recipients().values()) == 1
 
@@ -138,19 +183,56 @@ def test_a_commit_whose_answer_was_lost_is_not_written_twice(office: Office) -> 
     campaign = office.campaign(4)
     office.fan_out(campaign)
     dispatcher = Dispatcher(office.registry)
-    with dispatcher.working("bulk") as heartbeat:
-        chunk = dispatcher.database.transaction(lambda c: claim.take_next(c, dispatcher.owner, 20, down=[]))
-        run = Run(dispatcher, heartbeat, chunk)
-        for _turn in range(3):
-            run._next()
-        unwritten, flushed = list(run._unwritten), chunk.flushed
-        run._write()
-        run._unwritten, chunk.flushed = unwritten, flushed
-        run._write()
-        run.send_all()
-    dispatcher.transport.close()
+    with dispatcher.working("bulk"):
+        work = claimed(office, dispatcher)
+        slips = [work.next(0.0) for _turn in range(3)]
+        for slip in slips:
+            work.declare(slip)
+            work.settle(slip, outcome.SENT)
+        unwritten = list(work._unwritten)
+        work.write()
+        work._unwritten, work.chunk.writes = unwritten, work.chunk.writes - 1
+        work.write()
+        assert office.parts(campaign) == {"audience": 4, "sent": 3, "queued": 1}
+        work.ending = True
+        work.write()
+    assert office.recount(campaign) == {"sent": 3}
+    office.pump()
     assert office.parts(campaign) == {"audience": 4, "sent": 4}
     assert office.recount(campaign) == {"sent": 4}
+
+
+def test_what_stands_in_the_lease_says_who_was_sent_in_doubt_or_not_reached(office: Office) -> None:
+    """Letters end out of order: each place before the position is sent, on the wire, or to be sent again."""
+    campaign = office.campaign(9)
+    office.fan_out(campaign)
+    dispatcher = Dispatcher(office.registry)
+    with dispatcher.working("bulk"):
+        work = claimed(office, dispatcher)
+        slips = [work.next(0.0) for _turn in range(7)]
+        for place in (6, 2, 4):
+            work.declare(slips[place])
+        work.settle(slips[4], outcome.SENT)
+        stand = work.stand()
+        assert (stand.pos, stand.on_wire, stand.again) == (7, [2, 6], [0, 1, 3, 5])
+        work.write()
+        work.settle(slips[6], outcome.SENT)
+        work.declare(slips[0])
+        work.settle(slips[0], outcome.SENT)
+        work.back(slips[1])
+        work.declare(slips[3])
+        dispatcher.database.statement(lambda c: claim.move(c, [work.stand()], 20))
+    expire(office)
+    other = Dispatcher(office.registry)
+    with other.working("bulk"):
+        taken = claimed(office, other)
+        assert office.parts(campaign) == {"audience": 9, "sent": 3, "unknown": 2, "queued": 4}
+        assert sorted(taken.next(0.0).place for _turn in range(4)) == [1, 5, 7, 8]
+    names = {message.email: message.state for message in office.messages(campaign)}
+    assert names == {
+        "p4@mail.test": "sent", "p6@mail.test": "sent", "p0@mail.test": "sent",
+        "p2@mail.test": "unknown", "p3@mail.test": "unknown",
+    }  # fmt: skip
 
 
 def test_sending_goes_on_when_the_database_drops_its_connections(office: Office) -> None:
@@ -196,9 +278,11 @@ def test_a_renewal_that_comes_late_does_not_take_a_chunk_that_was_given_back(off
     campaign = office.campaign(3)
     office.fan_out(campaign)
     dispatcher = Dispatcher(office.registry)
-    with dispatcher.working("bulk") as heartbeat:
-        chunk = dispatcher.database.transaction(lambda c: claim.take_next(c, dispatcher.owner, 20, down=[]))
-        Run(dispatcher, heartbeat, chunk)._write(give_back=True)
-        dispatcher.database.statement(lambda c: chunk.renew(c, 20))
+    with dispatcher.working("bulk"):
+        work = claimed(office, dispatcher)
+        stand = work.stand()
+        work.ending = True
+        work.write()
+        assert dispatcher.database.statement(lambda c: claim.move(c, [stand], 20)) == {}
     office.pump()
     assert office.parts(campaign) == {"audience": 3, "sent": 3}

@@ -113,7 +113,7 @@ def test_a_letter_whose_worker_died_is_sent_by_the_next(
 ) -> None:
     message = accepted(office, project)
     with monkeypatch.context() as patch:
-        die_at(patch, "send", 1, after=True)
+        die_at(patch, 1, after=True)
         with pytest.raises(Killed):
             send_due(office)
     send_due(office)
@@ -132,7 +132,7 @@ def test_a_campaigns_retry_whose_worker_died_is_in_doubt(office: Office, monkeyp
     campaign = office.campaign(1)
     office.fan_out(campaign)
     with monkeypatch.context() as patch:
-        die_at(patch, "send", 2, after=True)
+        die_at(patch, 1, after=True)
         with pytest.raises(Killed):
             office.pump()
     office.session.execute(text("UPDATE message SET lease_until = clock_timestamp() - interval '1 s'"))

@@ -1,0 +1,180 @@
+"""Letters and connections: who offers what to whom, and what the relays answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from mailhub.delivery import outcome
+from mailhub.delivery.books import Waiting
+from mailhub.delivery.connection import Answered, Connection, Ended, Envelope, GoAhead, Happening, Ready
+from mailhub.delivery.dispatcher import Dispatcher
+from mailhub.delivery.lines import PAUSE_SECONDS, Line
+from mailhub.delivery.outcome import UNKNOWN
+from mailhub.delivery.slip import Slip
+from mailhub.delivery.work import Work
+from mailhub.mail.smtp_dialogue import Answer
+from mailhub.tasks.heartbeat import Heartbeat
+
+
+class Exchange:
+    """The network side of a pump. `works` is the pump's own list: letters are taken out of it in turn."""
+
+    def __init__(self, dispatcher: Dispatcher, heartbeat: Heartbeat, kind: str, works: list[Work]) -> None:
+        self._dispatcher = dispatcher
+        self._heartbeat = heartbeat
+        self._kind = kind
+        self._works = works
+        self._lines = dispatcher.lines
+        self._line_of: dict[Connection, Line] = {one: line for line in self._lines for one in line.connections}
+        #: Envelopes that a relay has accepted: their bodies may go as soon as they are declared.
+        self._go: list[Waiting] = []
+
+    def can_go_on(self, work: Work, now: float) -> bool:
+        """Whether a letter of the work may be offered now, limits included."""
+        if not work.has_next():
+            return False
+        allowance = work.allowance
+        if allowance.at_hand(now) > 0:
+            return True
+        if now < allowance.wait_until:
+            return False
+        want = min(work.left(), max(1, len(self._lines.line(work.relay).connections)))
+        self._dispatcher.database.statement(lambda connection: allowance.refill(connection, want, now))
+        return allowance.at_hand(now) > 0
+
+    def fill(self, now: float) -> None:
+        """Offer letters to connections that can take one; open connections while letters wait."""
+        for relay in dict.fromkeys(work.relay for work in self._works):
+            line = self._lines.line(relay)
+            for connection in list(line.connections):
+                if connection.is_worn(now) and connection.is_idle:
+                    self._lines.hang_up(line, connection, now)
+                    del self._line_of[connection]
+            free = [one for one in line.connections if one.can_offer and not one.is_worn(now)]
+            free.sort(key=lambda one: not one.is_idle)
+            for connection in free:
+                slip = self._next(relay, now)
+                if slip is None:
+                    break
+                self._offer(line, connection, slip, now)
+            self._open(line, now)
+
+    def listen(self, seconds: float) -> None:
+        """Wait for the relays, for so many seconds at most, and hear what they say."""
+        assert self._dispatcher.database.is_idle(), "a transaction is open while the network is used"
+        for connection, mask in self._lines.wait(seconds):
+            line = self._line_of.get(connection)
+            if line is not None:
+                now = time.monotonic()
+                self._heard(line, connection, connection.handle(mask, now), now)
+        now = time.monotonic()
+        for connection in self._lines.late(now):
+            self._heard(self._line_of[connection], connection, connection.expire(now), now)
+
+    def taken_go(self) -> list[Waiting]:
+        """The letters whose bodies the relays wait for; each is given once."""
+        go, self._go = self._go, []
+        return go
+
+    def release(self, released: Sequence[Waiting], now: float) -> None:
+        """Send the bodies; the next envelope goes with each in one write."""
+        for connection, slip in released:
+            line = self._line_of.get(connection)
+            if line is None:
+                continue  # It has hung up meanwhile, and the letter was taken back.
+            line.offers.pop(connection, None)
+            following = None if connection.is_worn(now, ahead=1) else self._next(line.relay.name, now)
+            if following is not None:
+                self._offer(line, connection, following, now)
+                if connection not in self._line_of:
+                    continue
+            self._heard(line, connection, connection.body(slip.made.data, now), now)
+
+    def retract(self, now: float) -> None:
+        """Take back what was offered and may not be sent: its work ends or is over."""
+        for line in self._lines:
+            for connection, slip in list(line.offers.items()):
+                if slip.work.ending or slip.work.over:
+                    del line.offers[connection]
+                    self._heard(line, connection, connection.retract(now), now)
+                    slip.work.back(slip)
+
+    def _next(self, relay: str, now: float) -> Slip | None:
+        """The next letter for a relay; the works take turns."""
+        for turn, work in enumerate(self._works):
+            if work.relay != relay or not self.can_go_on(work, now):
+                continue
+            slip = work.next(now)
+            if slip is not None:
+                work.allowance.spend(1)
+                if len(self._works) > 1:
+                    self._works.append(self._works.pop(turn))
+                return slip
+        return None
+
+    def _offer(self, line: Line, connection: Connection, slip: Slip, now: float) -> None:
+        line.offers[connection] = slip
+        made = slip.made
+        envelope = Envelope(made.return_path, slip.email, len(made.data))
+        self._heard(line, connection, connection.offer(envelope, slip, now), now)
+
+    def _open(self, line: Line, now: float) -> None:
+        relay = line.relay.name
+        waiting = sum(work.left() for work in self._works if work.relay == relay and self.can_go_on(work, now))
+        if not waiting or now < line.retry_at:
+            return
+        line.cap = self._dispatcher.connections_allowed(relay, self._kind, waiting, now)
+        opening = sum(not one.is_ready for one in line.connections)
+        for _turn in range(min(line.cap - len(line.connections), waiting - opening)):
+            connection = self._lines.open(line, now)
+            self._line_of[connection] = line
+
+    def _heard(self, line: Line, connection: Connection, happenings: Sequence[Happening], now: float) -> None:
+        for one in happenings:
+            if isinstance(one, GoAhead):
+                self._go.append((connection, one.token))
+            elif isinstance(one, Answered):
+                if line.offers.get(connection) is one.token:
+                    del line.offers[connection]
+                self._answered(line, one.token, one.answer)
+            elif isinstance(one, Ended):
+                self._hung_up(line, connection, one, now)
+            elif isinstance(one, Ready):
+                line.failures = 0
+                self._dispatcher.relay_worked(line.relay.name)
+        if connection in self._line_of:
+            self._lines.watch(connection)
+
+    def _answered(self, line: Line, slip: Slip, answer: Answer) -> None:
+        slip.at = datetime.now(UTC)
+        schedule = self._dispatcher.settings.delivery_retry_schedule
+        verdict = outcome.judge(answer, attempt=slip.attempt, schedule=schedule, at=slip.at)
+        if answer.taken:
+            self._heartbeat.sent += 1
+        slip.work.settle(slip, verdict)
+        if self._dispatcher.heard(line.relay.name, slip.lane, verdict):
+            self._give_up(line)
+
+    def _hung_up(self, line: Line, connection: Connection, end: Ended, now: float) -> None:
+        self._lines.forget(line, connection)
+        del self._line_of[connection]
+        self._go = [one for one in self._go if one[0] is not connection]
+        for slip in end.unsent:
+            slip.work.back(slip)
+        if end.in_doubt is not None:
+            end.in_doubt.at = datetime.now(UTC)
+            end.in_doubt.work.settle(end.in_doubt, UNKNOWN)
+        if end.was_ready:
+            return
+        line.failures += 1
+        line.retry_at = now + PAUSE_SECONDS * line.failures
+        if self._dispatcher.relay_failed(line.relay.name, end.reason):
+            self._give_up(line)
+
+    def _give_up(self, line: Line) -> None:
+        """The relay is set aside: whatever waits for it is given back, untouched."""
+        for work in self._works:
+            if work.relay == line.relay.name:
+                work.ending = True
