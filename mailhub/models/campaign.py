@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import ForeignKeyConstraint, Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mailhub.models.base import Base, Now, ProjectId, RowId, Updated, one_of
@@ -59,6 +59,8 @@ class Campaign(Base):
     version: Mapped[int | None]
     fanned_out_at: Mapped[datetime | None]
     send_at: Mapped[datetime | None]
+    #: Send spread over this time; none: as fast as the limits allow.
+    spread_seconds: Mapped[int | None] = mapped_column(Integer)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
