@@ -13,7 +13,7 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from mailhub.delivery.database import Connection
-from mailhub.delivery.turns import AT_TURN, charge
+from mailhub.delivery.turns import ORDER, charge
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ _TAKE_NEXT = f"""
         LEFT JOIN project_turn AS t ON t.project_id = l.project_id
         WHERE c.state = 'sending' AND l.next_seq <= l.last_seq AND l.route <> ALL(%(closed)s)
           AND (l.campaign_id, l.lane) NOT IN (SELECT * FROM unnest(%(busy_campaigns)s::bigint[], %(busy_lanes)s::int[]))
-        ORDER BY {AT_TURN}, random()
+        ORDER BY {ORDER}, random()
         LIMIT 1
         FOR UPDATE OF l
     ), taken AS (
@@ -136,8 +136,8 @@ _MOVE = """
 # A chunk that was given back has no owner: a statement that comes a moment later must not take it again.
 _WRITTEN = """
     UPDATE chunk_lease AS r
-    SET pos = %(pos)s, on_wire = %(on_wire)s, again = %(again)s, flushed = %(pos)s,
-        unwritten = %(on_wire)s || %(again)s, writes = writes + 1,
+    SET pos = %(pos)s, on_wire = %(on_wire)s::int[], again = %(again)s::int[], flushed = %(pos)s,
+        unwritten = %(on_wire)s::int[] || %(again)s::int[], writes = writes + 1,
         state = CASE WHEN %(done)s THEN 'done' ELSE 'running' END,
         lease_until = clock_timestamp() + make_interval(secs => CASE WHEN %(give_back)s THEN 0 ELSE %(lease)s END),
         owner = CASE WHEN %(give_back)s THEN '' ELSE r.owner END

@@ -26,6 +26,7 @@ from mailhub.delivery.throttle import (
     lane_key,
     project_key,
     relay_key,
+    sync_rates,
 )
 from mailhub.models import MessageState, Queue
 from mailhub.tasks.heartbeat import Heartbeat
@@ -51,11 +52,14 @@ class Dispatcher:
         self._throttle = Throttle(settings)
         self._feedback = Feedback()
         self._health = Health()
+        #: Relays that are set aside and that this process tries just now.
+        self._probing: set[str] = set()
         #: By relay: connections allowed, how many were asked for, when.
         self._allowed: dict[str, tuple[int, int, float]] = {}
         #: Holds connections, over all of the process's tasks; `owner` is another for each.
         self._name = f"{secrets.token_hex(4)}"
         self.owner = ""
+        self._is_synchronised = False
 
     @contextmanager
     def working(self, queue: str) -> Iterator[Heartbeat]:
@@ -68,6 +72,10 @@ class Dispatcher:
         self.owner = f"{heartbeat.name}/{secrets.token_hex(3)}"
         if mine is not None:
             mine.start()
+        if not self._is_synchronised:
+            # The limits of the settings, before the first letter; later changes are the sweep's business.
+            self.database.transaction(lambda c: sync_rates(c, self.settings))
+            self._is_synchronised = True
         try:
             yield heartbeat
         finally:
@@ -88,28 +96,42 @@ class Dispatcher:
         return dict(self.database.statement(lambda c: self._health.closed(c, time.monotonic())))
 
     def closed_routes(self) -> tuple[str, ...]:
-        """Routes none of whose relays takes anything now; one that may be tried again is not closed."""
+        """Routes none of whose relays takes anything now. One that this process may try again is not closed."""
         closed = self.closed()
-        return self._routes.closed_routes([name for name in closed if not self._may_try(name)]) if closed else ()
+        if not closed:
+            return ()
+        self._probing &= set(closed)
+        self._probing |= {name for name in closed if name not in self._probing and self._may_try(name)}
+        return self._routes.closed_routes(closed.keys() - self._probing)
 
     def relay_for(self, route: str) -> str:
-        """An open relay of the route; where none is, the one that may be tried again."""
+        """An open relay of the route; where none is, the one that this process may try again."""
         closed = self.closed()
         route = self._routes.route_of(route)
-        found = self._routes.pick(route, closed, random.random) or self._routes.pick(route, (), random.random)
-        assert found is not None
-        return found
+        for names in (closed.keys(), closed.keys() - self._probing, ()):
+            found = self._routes.pick(route, names, random.random)
+            if found is not None:
+                return found
+        raise AssertionError("every route has a relay")
+
+    def leave_probes(self) -> None:
+        """Let another process try the relays that are set aside: there was no letter to try them with."""
+        for relay in self._probing:
+            self.database.statement(lambda c, relay=relay: self._health.leave(c, relay, self.owner))  # type: ignore[misc]
+        self._probing.clear()
 
     def next_probe_seconds(self) -> float:
         """How long until a relay that was set aside may be tried again."""
-        return min(self._health.next_probe_seconds(), 5.0)
+        return min(self._health.next_try_seconds(time.monotonic()), 5.0)
 
     def relay_failed(self, relay: str, reason: str) -> bool:
         """No connection could be had; True when the relay is set aside now."""
-        return self.database.statement(lambda c: self._health.failed(c, relay, reason, owner=self.owner))
+        self._probing.discard(relay)
+        return self.database.statement(lambda c: self._health.failed(c, relay, reason, time.monotonic(), owner=self.owner))
 
     def relay_worked(self, relay: str) -> None:
         """The relay has greeted us."""
+        self._probing.discard(relay)
         if relay in self.closed():
             self.database.statement(lambda c: self._health.worked(c, relay))
 
@@ -118,8 +140,12 @@ class Dispatcher:
         self._feedback.note(relay, lane, verdict)
         if verdict.state == MessageState.DEFERRED and verdict.answer is not None:
             answer = verdict.answer
-            reason = f"{answer.code} {answer.text}"
-            return self.database.statement(lambda c: self._health.refused(c, relay, reason, owner=self.owner))
+            self._probing.discard(relay)
+            reason, now = f"{answer.code} {answer.text}", time.monotonic()
+            among = lane if self.settings.relays[relay].lanes else ""
+            return self.database.statement(
+                lambda c: self._health.refused(c, relay, reason, now, owner=self.owner, lane=among)
+            )
         self.database.statement(lambda c: self._health.worked(c, relay))
         return False
 
@@ -128,7 +154,7 @@ class Dispatcher:
         self.database.statement(lambda c: self._feedback.flush(c, now))
 
     def _may_try(self, relay: str) -> bool:
-        return self.database.statement(lambda c: self._health.may_try(c, relay, self.owner))
+        return self.database.statement(lambda c: self._health.may_try(c, relay, self.owner, time.monotonic()))
 
     # Limits
 
@@ -151,6 +177,8 @@ class Dispatcher:
         Of a relay's connections a fifth is for single letters, so that no campaign takes the last one.
         """
         allowed, asked, at = self._allowed.get(relay, (0, 0, float("-inf")))
+        if relay in self._probing:
+            return 1
         most = self.settings.relays[relay].max_connections
         singles = max(1, most // 5)
         cap = singles if kind == Queue.TRANSACTIONAL else max(1, most - singles)

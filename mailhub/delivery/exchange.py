@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from mailhub.delivery import outcome
 from mailhub.delivery.books import Waiting
-from mailhub.delivery.connection import Answered, Connection, Ended, Envelope, GoAhead, Happening, Ready
+from mailhub.delivery.connection import Connection, Envelope
 from mailhub.delivery.dispatcher import Dispatcher
 from mailhub.delivery.lines import PAUSE_SECONDS, Line
 from mailhub.delivery.outcome import UNKNOWN
 from mailhub.delivery.slip import Slip
 from mailhub.delivery.work import Work
-from mailhub.mail.smtp_dialogue import Answer
+from mailhub.mail.smtp_happenings import Answer, Answered, Ended, GoAhead, Happening, Ready
 from mailhub.tasks.heartbeat import Heartbeat
 
 
@@ -49,11 +50,11 @@ class Exchange:
         for relay in dict.fromkeys(work.relay for work in self._works):
             line = self._lines.line(relay)
             for connection in list(line.connections):
-                if connection.is_worn(now) and connection.is_idle:
+                if line.is_idle(connection) and line.is_worn(connection, now):
                     self._lines.hang_up(line, connection, now)
                     del self._line_of[connection]
-            free = [one for one in line.connections if one.can_offer and not one.is_worn(now)]
-            free.sort(key=lambda one: not one.is_idle)
+            free = [one for one in line.connections if one.can_offer and not line.is_worn(one, now)]
+            free.sort(key=lambda one: not line.is_idle(one))
             for connection in free:
                 slip = self._next(relay, now)
                 if slip is None:
@@ -71,7 +72,9 @@ class Exchange:
                 self._heard(line, connection, connection.handle(mask, now), now)
         now = time.monotonic()
         for connection in self._lines.late(now):
-            self._heard(self._line_of[connection], connection, connection.expire(now), now)
+            line = self._line_of.get(connection)
+            if line is not None:
+                self._heard(line, connection, connection.expire(now), now)
 
     def taken_go(self) -> list[Waiting]:
         """The letters whose bodies the relays wait for; each is given once."""
@@ -85,11 +88,12 @@ class Exchange:
             if line is None:
                 continue  # It has hung up meanwhile, and the letter was taken back.
             line.offers.pop(connection, None)
-            following = None if connection.is_worn(now, ahead=1) else self._next(line.relay.name, now)
+            following = None if line.is_worn(connection, now) else self._next(line.relay.name, now)
             if following is not None:
                 self._offer(line, connection, following, now)
                 if connection not in self._line_of:
                     continue
+            line.bodies[connection] = slip
             self._heard(line, connection, connection.body(slip.made.data, now), now)
 
     def retract(self, now: float) -> None:
@@ -98,8 +102,13 @@ class Exchange:
             for connection, slip in list(line.offers.items()):
                 if slip.work.ending or slip.work.over:
                     del line.offers[connection]
-                    self._heard(line, connection, connection.retract(now), now)
+                    connection.retract()
                     slip.work.back(slip)
+                    if connection.is_closed:
+                        self._lines.forget(line, connection)
+                        del self._line_of[connection]
+                    else:
+                        self._lines.watch(connection)
 
     def _next(self, relay: str, now: float) -> Slip | None:
         """The next letter for a relay; the works take turns."""
@@ -126,7 +135,7 @@ class Exchange:
         if not waiting or now < line.retry_at:
             return
         line.cap = self._dispatcher.connections_allowed(relay, self._kind, waiting, now)
-        opening = sum(not one.is_ready for one in line.connections)
+        opening = len(line.connections) - len(line.ready)
         for _turn in range(min(line.cap - len(line.connections), waiting - opening)):
             connection = self._lines.open(line, now)
             self._line_of[connection] = line
@@ -134,15 +143,19 @@ class Exchange:
     def _heard(self, line: Line, connection: Connection, happenings: Sequence[Happening], now: float) -> None:
         for one in happenings:
             if isinstance(one, GoAhead):
-                self._go.append((connection, one.token))
+                self._go.append((connection, cast(Slip, one.token)))
             elif isinstance(one, Answered):
-                if line.offers.get(connection) is one.token:
+                slip = cast(Slip, one.token)
+                if line.bodies.get(connection) is slip:
+                    del line.bodies[connection]
+                elif line.offers.get(connection) is slip:
                     del line.offers[connection]
-                self._answered(line, one.token, one.answer)
+                self._answered(line, slip, one.answer)
             elif isinstance(one, Ended):
                 self._hung_up(line, connection, one, now)
             elif isinstance(one, Ready):
                 line.failures = 0
+                line.ready.add(connection)
                 self._dispatcher.relay_worked(line.relay.name)
         if connection in self._line_of:
             self._lines.watch(connection)
@@ -161,11 +174,12 @@ class Exchange:
         self._lines.forget(line, connection)
         del self._line_of[connection]
         self._go = [one for one in self._go if one[0] is not connection]
-        for slip in end.unsent:
+        for slip in cast(list[Slip], end.unsent):
             slip.work.back(slip)
         if end.in_doubt is not None:
-            end.in_doubt.at = datetime.now(UTC)
-            end.in_doubt.work.settle(end.in_doubt, UNKNOWN)
+            slip = cast(Slip, end.in_doubt)
+            slip.at = datetime.now(UTC)
+            slip.work.settle(slip, UNKNOWN)
         if end.was_ready:
             return
         line.failures += 1

@@ -206,7 +206,8 @@ def _lanes() -> TableValuedAlias:
     """A row (domain, lane) for every domain of a big mailbox provider."""
     lanes = lanes_of_domains()
     domains = cast(list(lanes), ARRAY(String))
-    return func.unnest(domains, cast(list(lanes.values()), ARRAY(Integer))).table_valued("domain", "lane", name="lanes")
+    table = func.unnest(domains, cast(list(lanes.values()), ARRAY(Integer))).table_valued("domain", "lane", name="lanes")
+    return table.render_derived()
 
 
 def _reason() -> Case[str]:

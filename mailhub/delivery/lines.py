@@ -21,10 +21,23 @@ class Line:
     relay: Relay
     cap: int = 0
     connections: list[Connection] = field(default_factory=list)
-    #: The letter whose envelope a connection was offered and whose body it has not got.
+    ready: set[Connection] = field(default_factory=set)
+    #: The letter whose envelope a connection was offered and whose body it has not got; the one whose answer is out.
     offers: dict[Connection, Slip] = field(default_factory=dict)
+    bodies: dict[Connection, Slip] = field(default_factory=dict)
     failures: int = 0
     retry_at: float = 0.0
+
+    def is_idle(self, connection: Connection) -> bool:
+        """Whether it has no letter at all."""
+        return connection in self.ready and connection not in self.offers and connection not in self.bodies
+
+    def is_worn(self, connection: Connection, now: float) -> bool:
+        """Whether no further letter should be given to it: many servers end long sessions rudely."""
+        relay = self.relay
+        if connection.letters >= relay.messages_per_connection or now - connection.opened_at > relay.max_age_seconds:
+            return True
+        return self.is_idle(connection) and now - connection.used_at > relay.idle_seconds
 
 
 class Lines:
@@ -84,6 +97,8 @@ class Lines:
         """The connection is over."""
         self._unwatch(connection)
         line.offers.pop(connection, None)
+        line.bodies.pop(connection, None)
+        line.ready.discard(connection)
         if connection in line.connections:
             line.connections.remove(connection)
 

@@ -13,7 +13,7 @@ from mailhub.delivery.ids import new_message_id
 from mailhub.delivery.letters import Facts
 from mailhub.delivery.recipients import Recipient
 from mailhub.events.service import Event, append
-from mailhub.mail.smtp_dialogue import Answer
+from mailhub.mail.smtp_happenings import Answer
 from mailhub.mail.smtp_reply import classify
 from mailhub.models import EventType, MessageKind, MessageState, Queue
 

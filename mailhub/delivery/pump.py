@@ -71,13 +71,14 @@ class Pump:
 
     def _claim(self, now: float) -> None:
         """More work, when what is in hand cannot keep the connections busy."""
-        if now < self._claim_at or len(self._works) >= MAX_WORKS:
+        if self._works and (now < self._claim_at or len(self._works) >= MAX_WORKS):
             return
         if any(self._exchange.can_go_on(work, now) for work in self._works):
             return
         found = self._source.claim(self._works, now)
         if not found:
             self._claim_at = now + LOOK_AGAIN_SECONDS
+            self._dispatcher.leave_probes()
         for work in found:
             self._works.append(work)
             self._heartbeat.doing = work.name

@@ -49,8 +49,11 @@ class SingleLetters:
         self.kind = queue
 
     def claim(self, works: Sequence[Work], now: float) -> list[Work]:
+        return self.claim_open(self._dispatcher.closed_routes())
+
+    def claim_open(self, closed: Sequence[str]) -> list[Work]:
+        """The rows that are due, but for those of the closed routes."""
         dispatcher = self._dispatcher
-        closed = dispatcher.closed_routes()
         lease = dispatcher.settings.delivery_lease_seconds
         rows = dispatcher.database.statement(
             lambda c: claim_due(c, self.kind, dispatcher.owner, lease, closed=closed, most=ROWS)
@@ -82,11 +85,12 @@ class Campaigns:
 
     def claim(self, works: Sequence[Work], now: float) -> list[Work]:
         found: list[Work] = []
-        if now >= self._rows_at:
-            found += self._rows.claim(works, now)
+        closed = self._dispatcher.closed_routes()
+        if not works or now >= self._rows_at:
+            found += self._rows.claim_open(closed)
             if not found:
                 self._rows_at = now + LOOK_AGAIN_SECONDS
-        chunk = self._chunk(works)
+        chunk = self._chunk(works, closed)
         if chunk is not None:
             found.append(self._work_on(chunk))
         return found
@@ -94,10 +98,9 @@ class Campaigns:
     def waits_for_relay(self) -> bool:
         return bool(self._dispatcher.closed()) and self._dispatcher.database.statement(claim.has_work)
 
-    def _chunk(self, works: Sequence[Work]) -> Chunk | None:
+    def _chunk(self, works: Sequence[Work], closed: Sequence[str]) -> Chunk | None:
         """A chunk to work on, with what its earlier owner left unwritten in the books."""
         dispatcher = self._dispatcher
-        closed = dispatcher.closed_routes()
         lease = dispatcher.settings.delivery_lease_seconds
         busy = [(one.chunk.campaign_id, one.chunk.lane) for one in works if isinstance(one, ChunkWork) and one.left()]
 

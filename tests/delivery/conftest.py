@@ -44,6 +44,11 @@ class Office:
     def settings(self, **changes: Any) -> None:
         self.registry.mailhub = dataclasses.replace(self.registry.mailhub, **changes)
 
+    def connections(self, n: int) -> None:
+        """Let every process have so many connections to the relay."""
+        relay = self.registry.mailhub.relays["default"]
+        self.settings(relays={"default": dataclasses.replace(relay, max_connections=n)})
+
     def campaign(self, people: int, *, project: Project | None = None, **columns: Any) -> Campaign:
         """A campaign in state sending with a frozen version and a list of so many people, not fanned out yet."""
         session = self.session
@@ -167,7 +172,8 @@ def live(one_live: Live) -> Iterator[Live]:
     one_live.session.rollback()
     one_live.session.expunge_all()
     one_live.session.execute(
-        text("TRUNCATE project, message, message_content, message_event, worker_heartbeat RESTART IDENTITY CASCADE")
+        text("TRUNCATE project, message, message_content, message_event, worker_heartbeat, rate_bucket, connection_slot,"
+            " relay_lane, relay_health RESTART IDENTITY CASCADE")
     )
     one_live.session.commit()
     one_live.registry.mailhub = settings

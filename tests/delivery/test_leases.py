@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import time
 from typing import Any
@@ -41,12 +40,6 @@ def die_at(monkeypatch: pytest.MonkeyPatch, turn: int, *, after: bool) -> None:
     monkeypatch.setattr(Connection, "body", deadly)
 
 
-def one_connection(office: Office) -> None:
-    """One letter on the wire at a time."""
-    relay = office.registry.mailhub.relays["default"]
-    office.settings(relays={"default": dataclasses.replace(relay, max_connections=1)})
-
-
 def expire(office: Office) -> None:
     office.session.execute(text("UPDATE chunk_lease SET lease_until = clock_timestamp() - interval '1 s'"))
     office.session.commit()
@@ -56,7 +49,7 @@ def expire(office: Office) -> None:
 def test_a_dead_owner_leaves_one_letter_in_doubt_and_the_rest_goes_on(
     office: Office, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
-    one_connection(office)
+    office.connections(1)
     campaign = office.campaign(10)
     office.fan_out(campaign)
     with monkeypatch.context() as patch:
@@ -81,7 +74,7 @@ def test_a_dead_owner_leaves_one_letter_in_doubt_and_the_rest_goes_on(
 
 
 def test_the_sweep_settles_the_dead_of_a_paused_campaign(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    one_connection(office)
+    office.connections(1)
     campaign = office.campaign(10)
     office.fan_out(campaign)
     with monkeypatch.context() as patch:
@@ -100,7 +93,7 @@ def test_the_sweep_settles_the_dead_of_a_paused_campaign(office: Office, monkeyp
 
 
 def test_the_dead_of_a_cancelled_campaign_are_settled_first(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    one_connection(office)
+    office.connections(1)
     campaign = office.campaign(10)
     office.fan_out(campaign, chunk_size=5)
     with monkeypatch.context() as patch:
@@ -144,7 +137,7 @@ def test_several_connections_leave_as_many_letters_in_doubt_and_each_has_its_nam
 
 
 def test_an_owner_that_comes_back_too_late_sends_and_writes_nothing_more(office: Office) -> None:
-    one_connection(office)
+    office.connections(1)
     campaign = office.campaign(10)
     office.fan_out(campaign)
     late = Dispatcher(office.registry)

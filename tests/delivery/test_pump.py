@@ -90,6 +90,7 @@ def test_an_unsubscribe_after_the_fan_out_is_honoured(office: Office) -> None:
 
 def test_an_unsubscribe_while_the_chunk_is_worked_on_is_honoured(office: Office) -> None:
     office.sink.delay_seconds = 0.12
+    office.connections(1)
     campaign = office.campaign(25)
     office.fan_out(campaign)
 
@@ -236,7 +237,7 @@ def test_a_dead_relay_burns_no_letter_and_sending_goes_on_when_it_is_back(office
 
 
 def test_a_relay_that_defers_everything_is_set_aside(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailhub.delivery.dispatcher.REFUSALS", 5)
+    monkeypatch.setattr("mailhub.delivery.health.REFUSALS", 5)
     office.sink.script = lambda stage, _address, _n: "451 4.3.2 not now" if stage == "rcpt" else None
     office.settings(delivery_pump_seconds=1)
     campaign = office.campaign(60)
@@ -302,10 +303,13 @@ def test_the_stop_flag_ends_after_the_letter_and_gives_the_chunk_back(office: Of
         if len(office.sink.letters) == 4:
             office.registry.stop_flag[0] = 1
 
+    office.connections(1)
     campaign = office.campaign(20)
     office.fan_out(campaign)
     office.pump()
-    assert office.parts(campaign) == {"audience": 20, "sent": 5, "queued": 15}
+    sent = office.count(campaign).sent
+    assert sent in (5, 6)
+    assert office.parts(campaign) == {"audience": 20, "sent": sent, "queued": 20 - sent}
     office.registry.stop_flag[0] = 0
     office.pump()
     assert office.parts(campaign) == {"audience": 20, "sent": 20}
