@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from jinja2.runtime import Context
+
 from mailhub.mail.compose import finish, identity_headers, list_headers, unsubscribe_headers
 from mailhub.mail.document import LINK_SLOT, PIXEL_SLOT, CampaignSource, document, plain_text
 from mailhub.mail.headers import UnsafeHeader, custom_header, date_value, mailbox_header, structured_header, text_header
@@ -151,7 +153,7 @@ class CompiledCampaign:
         context = self.context(
             recipient.email, recipient.name, recipient.fields, urls.unsubscribe, urls.web_version, urls.preferences
         )
-        values = parts.values.evaluate(context)
+        values, prepared = parts.values.evaluate(context)
         click = urls.click
         links = (
             [template.render(context) for template in parts.links]
@@ -161,9 +163,9 @@ class CompiledCampaign:
         pixel = "" if urls.open is None else f"{PIXEL_START}{escape_attribute(urls.open)}{PIXEL_END}"
         subject = self._static_subject
         if subject is None:
-            subject = " ".join(_joined(parts.subject, values, for_header, context, (), "").split())
-        html = _joined(parts.html, values, as_html, context, [escape_attribute(link) for link in links], pixel)
-        return RenderedParts(subject, html, _joined(parts.text, values, as_text, context, links, ""))
+            subject = " ".join(_joined(parts.subject, values, for_header, prepared, (), "").split())
+        html = _joined(parts.html, values, as_html, prepared, [escape_attribute(link) for link in links], pixel)
+        return RenderedParts(subject, html, _joined(parts.text, values, as_text, prepared, links, ""))
 
     def skeleton(self, addresses: Addresses) -> Skeleton:
         """The letter for recipients whose addresses differ in their endings only; raises TemplateRefused.
@@ -285,7 +287,7 @@ def _joined(
     pieces: list[Piece],
     values: list[Any],
     write: Callable[[Any], str],
-    context: dict[str, Any],
+    context: Context,
     links: Sequence[str],
     pixel: str,
 ) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import nodes
+from jinja2.runtime import Context
 from markupsafe import escape
 
 from mailhub.mail.document import LINK_SLOT, PIXEL_SLOT
@@ -51,9 +52,9 @@ class Block:
     before: str
     after: str
 
-    def render(self, context: dict[str, Any], links: Sequence[str], pixel: str) -> str:
+    def render(self, context: Context, links: Sequence[str], pixel: str) -> str:
         """The block for one recipient, in a plain text without the empty lines of what is left out."""
-        text = _filled(self.template.render(context), links, pixel)
+        text = _filled(self.template.render_with(context), links, pixel)
         return squeeze(self.before + text + self.after) if self.before or self.after else text
 
 

@@ -13,6 +13,8 @@ from hashlib import sha256
 from operator import itemgetter
 from typing import Any
 
+from jinja2.runtime import Context
+
 from mailhub.mail.headers import UnsafeHeader, header_names, text_header
 from mailhub.mail.mime import assert_wire_safe, base64_lines
 from mailhub.mail.quoted import Quoted, quoted, with_crlf
@@ -84,6 +86,7 @@ class Skeleton:
         self._encoded: list[_Base64Part] = []
         parts = (("plain", text, 1, _is_foreign(text)), ("html", html, 0, _is_foreign(html)))
         self._as_text, self._as_html = (_as_utf8 if foreign else quoted for *_, foreign in parts)
+        self._same_encoding = self._as_text is self._as_html
         self._next = self._values_at + 2 * len(self._used)
         blocks = sum(isinstance(piece, Block) for piece in (*html, *text))
         self._parts_at = self._next + blocks
@@ -129,9 +132,9 @@ class Skeleton:
         endings_together = b"".join((endings.unsubscribe, endings.web_version, endings.open, *endings.links))
         if endings_together.translate(None, _ENDING_LETTERS):
             raise ValueError("an ending is base64url")
-        values = self._values.evaluate(context)
+        values, prepared = self._values.evaluate(context)
         pieces: list[bytes] = [
-            to, date, message_id, self._constant_subject or self._subject_of(values, context),
+            to, date, message_id, self._constant_subject or self._subject_of(values, prepared),
             endings.unsubscribe, endings.web_version, endings.open, *endings.links,
         ]  # fmt: skip
         as_text_part: list[bytes] = []
@@ -145,11 +148,16 @@ class Skeleton:
                 as_text_part.append(encoded)
             else:
                 size += len(plain)
-                pieces.append(self._as_html(plain if value is plain and not _special(plain) else as_html(value)))
-                as_text_part.append(self._as_text(plain))
+                encoded = self._as_text(plain)
+                as_text_part.append(encoded)
+                if value is not plain or _special(plain):
+                    encoded = self._as_html(as_html(value))
+                elif not self._same_encoding:
+                    encoded = self._as_html(plain)
+                pieces.append(encoded)
         pieces += as_text_part
         if self._blocks:
-            size += self._add_blocks(pieces, context, endings)
+            size += self._add_blocks(pieces, prepared, endings)
         if size * self._gaps > MAX_OUTPUT:
             self._check_size(pieces)
         for part in self._encoded:
@@ -168,7 +176,7 @@ class Skeleton:
         assert_wire_safe(letter)
         self._proved = True
 
-    def _subject_of(self, values: list[Any], context: dict[str, Any]) -> bytes:
+    def _subject_of(self, values: list[Any], context: Context) -> bytes:
         pieces: list[str] = []
         for piece in self._subject:
             if isinstance(piece, str):
@@ -179,13 +187,12 @@ class Skeleton:
                 pieces.append(piece.render(context, (), ""))
         return text_header("Subject", " ".join("".join(pieces).split()))
 
-    def _add_blocks(self, pieces: list[bytes], context: dict[str, Any], endings: Endings) -> int:
+    def _add_blocks(self, pieces: list[bytes], context: Context, endings: Endings) -> int:
         size = 0
-        links = [ending.decode("ascii") for ending in endings.links]
-        filled = [[start + end for start, end in zip(starts, links, strict=True)] for starts in self._links]
+        links = [_Links(starts, endings.links) for starts in self._links]
         pixel = f"{self._pixel_start}{endings.open.decode('ascii')}{PIXEL_END}" if self._pixel_start else ""
         for block, which, encode in self._blocks:
-            text = block.render(context, filled[which], "" if which else pixel)
+            text = block.render(context, links[which], "" if which else pixel)
             size += len(text)
             pieces.append(encode(text))
         return size
@@ -240,6 +247,19 @@ _OWN = {
     "preferences_url": ("unsubscribe", _UNSUBSCRIBE),
     "web_version_url": ("web_version", _WEB_VERSION),
 }
+
+
+class _Links(Sequence[str]):
+    """A recipient's addresses of links, put together only where one is looked at."""
+
+    def __init__(self, starts: Sequence[str], endings: Sequence[bytes]) -> None:
+        self._starts, self._endings = starts, endings
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, position: Any) -> Any:
+        return self._starts[position] + self._endings[position].decode("ascii")
 
 
 class _Letter:

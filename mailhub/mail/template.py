@@ -15,7 +15,7 @@ from urllib.parse import quote
 from jinja2 import ChainableUndefined, Undefined, nodes
 from jinja2 import Template as JinjaTemplate
 from jinja2.nativetypes import NativeCodeGenerator
-from jinja2.runtime import LoopContext
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mailhub.mail.filters import FILTERS, FilterError
@@ -57,8 +57,12 @@ class Template:
 
     def render(self, context: Mapping[str, Any]) -> str:
         """The text filled in with merge_context(…) data; raises RenderFailed."""
+        return self.render_with(self._new_context(dict(context)))
+
+    def render_with(self, context: Context) -> str:
+        """The same for the context of another template of the letter."""
         try:
-            pieces = self._root(self._new_context(dict(context)))
+            pieces = self._root(context)
             if not self._has_loops:
                 return _checked("".join(pieces))
             return "".join(_up_to_the_limit(pieces))
@@ -75,10 +79,14 @@ class Values:
         self._root = jinja.root_render_func
         self._new_context = jinja.new_context
 
-    def evaluate(self, context: dict[str, Any]) -> list[Any]:
-        """The values for merge_context(…) data; raises RenderFailed."""
+    def evaluate(self, context: dict[str, Any]) -> tuple[list[Any], Context]:
+        """The values for merge_context(…) data, and what the letter's other templates are rendered with.
+
+        Raises RenderFailed.
+        """
+        prepared = self._new_context(context)
         try:
-            return list(self._root(self._new_context(context)))
+            return list(self._root(prepared)), prepared
         except RenderFailed:
             raise
         except Exception as error:
@@ -226,6 +234,8 @@ def _comparison(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], bo
     """An order that never raises: numbers written as text count as numbers, what can't be compared is not in order."""
 
     def test(left: Any, right: Any) -> bool:
+        if type(left) is int and type(right) is int:
+            return bool(operation(left, right))
         numbers = (_number(left), _number(right))
         if None not in numbers:
             left, right = numbers
