@@ -18,13 +18,19 @@ from mailhub import logs
 from mailhub.delivery.database import Connection, Database
 from mailhub.delivery.recipients import Recipient
 from mailhub.mail import campaign as bulk
+from mailhub.mail.campaign import to_header
 from mailhub.mail.compose import Letter, compose
+from mailhub.mail.headers import UnsafeHeader, date_value, structured_header
+from mailhub.mail.letter_tokens import LetterTokens
 from mailhub.mail.links import add_pixel, rewrite_links
 from mailhub.mail.message_id import make_message_id
 from mailhub.mail.mime import Attachment
+from mailhub.mail.problem import Problem
 from mailhub.mail.scan import escape_attribute
-from mailhub.mail.tokens import Kind, Signer
-from mailhub.mail.verp import make_return_path
+from mailhub.mail.skeleton import Addresses, Endings, Skeleton
+from mailhub.mail.template import RenderFailed
+from mailhub.mail.tokens import NUMBER, Kind, Signer
+from mailhub.mail.verp import ReturnPaths, make_return_path
 from mailhub.settings import Settings
 
 log = logs.get(__name__)
@@ -149,27 +155,72 @@ class CampaignLetters:
             log.error("letter.links_differ", campaign_id=row["campaign_id"], stored=len(links),
                       found=len(self._compiled.links))  # fmt: skip
             self._links = []
+        self._fast = self._prepared()
+        self._date = (0, b"")
 
     def make(self, recipient: Recipient) -> Made:
         """The letter for one person; raises RenderFailed or TemplateRefused."""
-        to = self.person(recipient)
-        header = f"<{self._letters.header_id(self.facts, recipient.id)}>"
-        data = self._compiled.render(to, message_id=header, date=datetime.now(UTC))
-        return Made(self._return_path(recipient.id), data, header.strip("<>"), self.facts.subject)
+        now = int(time.time())
+        header = self._letters.header_id(self.facts, recipient.id)
+        data = self._filled(recipient, header, now) if self._fast else self._rendered(recipient, header)
+        return Made(self._return_paths.of(recipient.id, now + RETURN_PATH_SECONDS), data, header, self.facts.subject)
 
     def person(self, recipient: Recipient) -> bulk.Recipient:
         """The recipient with the addresses of their own."""
         return bulk.Recipient(recipient.email, recipient.name, recipient.fields, self._urls(recipient.id))
 
-    def _return_path(self, subscriber_id: int) -> str:
-        return make_return_path(
-            self._letters._signer,
-            self._letters._settings.return_path_domain,
-            project=self.facts.project_id,
-            campaign=self.facts.campaign_id,
-            subscriber=subscriber_id,
-            expires=int(time.time()) + RETURN_PATH_SECONDS,
+    def _prepared(self) -> _Fast | None:
+        """The letter with gaps, and what makes the endings of addresses; None where each letter is made by itself:
+        links that can't be tracked, or that were stored far apart."""
+        facts, settings = self.facts, self._letters._settings
+        signer = self._letters._signer
+        self._return_paths = ReturnPaths(
+            signer, settings.return_path_domain, project=facts.project_id, campaign=facts.campaign_id
         )
+        if not self._compiled.ok or len(self._links) != len(self._compiled.links):
+            return None
+        try:
+            tokens = signer.letter_tokens(
+                project=facts.project_id, campaign=facts.campaign_id, list=facts.list_id, links=self._links
+            )
+        except ValueError:
+            return None
+        addresses = Addresses(
+            unsubscribe=f"{settings.tracking_url}/u/{tokens.beginning(_UNSUBSCRIBE)}",
+            web_version=f"{settings.usercontent_url}/v/{tokens.beginning(_WEB_VERSION)}",
+            open=f"{settings.tracking_url}/t/o/{tokens.beginning(_OPEN)}",
+            links=[f"{settings.tracking_url}/t/c/{beginning}" for beginning in tokens.clicks],
+        )
+        return _Fast(tokens, addresses, self._compiled.skeleton(addresses))
+
+    def _filled(self, recipient: Recipient, header: str, now: int) -> bytes:
+        assert self._fast is not None
+        tokens, addresses, skeleton = self._fast.tokens, self._fast.addresses, self._fast.skeleton
+        rests = tokens.rests(recipient.id)
+        unsubscribe, web_version = rests.of(_UNSUBSCRIBE), rests.of(_WEB_VERSION)
+        context = self._compiled.context(
+            recipient.email,
+            recipient.name,
+            recipient.fields,
+            addresses.unsubscribe + unsubscribe.decode("ascii"),
+            addresses.web_version + web_version.decode("ascii"),
+        )
+        if self._date[0] != now:
+            date = date_value(datetime.fromtimestamp(now, UTC))
+            self._date = (now, structured_header("Date", date))
+        try:
+            return skeleton.fill(
+                context,
+                Endings(unsubscribe, web_version, rests.of(_OPEN), rests.clicks),
+                to=to_header(recipient.email, recipient.name),
+                date=self._date[1],
+                message_id=f"Message-ID: <{header}>\r\n".encode("ascii"),
+            )
+        except UnsafeHeader as unsafe:
+            raise RenderFailed(Problem("header_unsafe", {"header": unsafe.header})) from unsafe
+
+    def _rendered(self, recipient: Recipient, header: str) -> bytes:
+        return self._compiled.render(self.person(recipient), message_id=f"<{header}>", date=datetime.now(UTC))
 
     def _urls(self, subscriber_id: int) -> bulk.RecipientUrls:
         facts, settings = self.facts, self._letters._settings
@@ -189,6 +240,18 @@ class CampaignLetters:
         )
         base = f"{self._letters._settings.tracking_url}/t/c/"
         return lambda position: base + sign(links[position])
+
+
+@dataclass(frozen=True, slots=True)
+class _Fast:
+    tokens: LetterTokens
+    addresses: Addresses
+    skeleton: Skeleton
+
+
+_OPEN, _UNSUBSCRIBE, _WEB_VERSION = (
+    NUMBER[kind] for kind in (Kind.OPEN, Kind.UNSUBSCRIBE, Kind.WEB_VERSION)
+)
 
 
 def source_of(row: dict[str, Any]) -> bulk.CampaignSource:

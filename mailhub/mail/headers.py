@@ -17,6 +17,7 @@ from mailhub.mail.address import InvalidAddress, ascii_domain
 PREFERRED_LINE = 76
 MAX_LINE = 998
 MAX_WORD = 75
+_B_ROOM = (MAX_WORD - len("=?utf-8?b??=")) // 4 * 3
 
 _UNSAFE = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f\\x85\\u2028\\u2029\\ud800-\\udfff]")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,70}")
@@ -25,6 +26,7 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}")
 # What may stand bare in a Q encoded-word everywhere, phrases included (RFC 2047 §5 rule 3).
 _Q_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
+_Q_BARE = bytes(_Q_SAFE) + b" "
 _Q = ["_" if byte == 32 else chr(byte) if byte in _Q_SAFE else f"={byte:02X}" for byte in range(256)]
 
 # Custom headers by name; `X-` ones are free except those below. Anything about identity, routing or structure is ours.
@@ -136,10 +138,20 @@ def date_value(moment: datetime) -> str:
 def encoded_words(value: str, first_room: int) -> str:
     """The text as encoded-words joined by `CRLF SPACE`; `first_room` characters are left on the first line."""
     raw = value.encode()
-    foreign = sum(byte not in _Q_SAFE and byte != 32 for byte in raw)
-    if foreign * 6 > len(raw) and -(-len(raw) // 3) * 4 <= min(MAX_WORD, first_room) - len("=?utf-8?b??="):
-        return _word(value, as_q=False)
-    return _words(value, first_room, as_q=foreign * 6 <= len(raw))
+    foreign = len(raw.translate(None, _Q_BARE))
+    if foreign * 6 <= len(raw):
+        return _q_words(value, first_room)
+    words: list[str] = []
+    # The bytes whose base64 fits into a word; a word ends before the first byte of a character.
+    start, room = 0, (min(MAX_WORD, max(first_room, 20)) - len("=?utf-8?b??=")) // 4 * 3
+    while len(raw) - start > room:
+        end = start + room
+        while raw[end] & 0xC0 == 0x80:
+            end -= 1
+        words.append(f"=?utf-8?b?{b64encode(raw[start:end]).decode('ascii')}?=")
+        start, room = end, _B_ROOM
+    words.append(f"=?utf-8?b?{b64encode(raw[start:]).decode('ascii')}?=")
+    return "\r\n ".join(words)
 
 
 def header_names(data: bytes) -> list[str]:
@@ -152,26 +164,20 @@ def header_names(data: bytes) -> list[str]:
     ]
 
 
-def _words(value: str, first_room: int, *, as_q: bool) -> str:
+def _q_words(value: str, first_room: int) -> str:
     words: list[str] = []
     room = min(MAX_WORD, max(first_room, 20)) - len("=?utf-8?q??=")
     held: list[str] = []
     size = 0
     for char in value:
-        raw = char.encode()
-        cost = sum(len(_Q[byte]) for byte in raw) if as_q else len(raw)
-        if held and (size + cost if as_q else -(-(size + cost) // 3) * 4) > room:
-            words.append(_word("".join(held), as_q=as_q))
+        spelled = "".join([_Q[byte] for byte in char.encode()])
+        if held and size + len(spelled) > room:
+            words.append(f"=?utf-8?q?{''.join(held)}?=")
             held, size, room = [], 0, MAX_WORD - len("=?utf-8?q??=")
-        held.append(char)
-        size += cost
-    words.append(_word("".join(held), as_q=as_q))
+        held.append(spelled)
+        size += len(spelled)
+    words.append(f"=?utf-8?q?{''.join(held)}?=")
     return "\r\n ".join(words)
-
-
-def _word(text: str, *, as_q: bool) -> str:
-    raw = text.encode()
-    return f"=?utf-8?q?{''.join(_Q[byte] for byte in raw)}?=" if as_q else f"=?utf-8?b?{b64encode(raw).decode()}?="
 
 
 def _phrase(name: str, first_room: int) -> str:

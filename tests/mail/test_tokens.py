@@ -4,15 +4,17 @@ import itertools
 import random
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailhub.mail import letter_tokens as letter_tokens_module
 from mailhub.mail.message_id import make_message_id
-from mailhub.mail.tokens import BadToken, Claims, Kind, Signer
-from mailhub.mail.verp import make_return_path, make_unsubscribe_mailbox, read_local_part
+from mailhub.mail.tokens import NUMBER, BadToken, Claims, Kind, Signer
+from mailhub.mail.verp import ReturnPaths, make_return_path, make_unsubscribe_mailbox, read_local_part
 
 OLD, NEW = b"o" * 32, b"n" * 32
 SIGNER = Signer([OLD])
@@ -119,6 +121,123 @@ def test_token_expires() -> None:
 def test_link_signer_gives_the_same_tokens(link: int, message: UUID | None) -> None:
     sign = SIGNER.link_signer(project=7, campaign=800, subscriber=9000, message=message)
     assert sign(link) == SIGNER.sign("click", project=7, campaign=800, subscriber=9000, link=link, message=message)
+
+
+LETTER = {"project": 120, "campaign": 45_000, "list": 800, "links": [5000, 5001, 5003, 5002, 5140]}
+KINDS_OF_A_LETTER = (Kind.OPEN, Kind.UNSUBSCRIBE, Kind.WEB_VERSION, Kind.PREFERENCES)
+
+
+def letter_tokens(signer: Signer, subscriber: int, **changes: Any) -> dict[tuple[Kind, int], str]:
+    """All tokens of one letter, by kind and link."""
+    ids: dict[str, Any] = {**LETTER, **changes}
+    tokens = signer.letter_tokens(**ids)
+    rests = tokens.rests(subscriber)
+    found = {(kind, 0): tokens.beginning(NUMBER[kind]) + rests.of(NUMBER[kind]).decode() for kind in KINDS_OF_A_LETTER}
+    for link, start, rest in zip(ids["links"], tokens.clicks, rests.clicks, strict=True):
+        found[Kind.CLICK, link] = start + rest.decode()
+    return found
+
+
+@given(
+    st.integers(0, 2**62), st.integers(0, 2**62), st.none() | st.integers(0, 2**62), st.integers(0, 2**62),
+    st.integers(0, 2**62), st.sets(st.integers(0, 1023), max_size=40),
+)  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_tokens_of_a_letter_say_whose_they_are(project, campaign, list_, subscriber, base, offsets) -> None:
+    links = [base + offset for offset in offsets]
+    found = letter_tokens(SIGNER, subscriber, project=project, campaign=campaign, list=list_, links=links)
+    assert len(found) == len(KINDS_OF_A_LETTER) + len(links)
+    for (kind, link), token in found.items():
+        claims = SIGNER.read(kind, token)
+        assert (claims.project, claims.campaign, claims.subscriber) == (project, campaign, subscriber)
+        assert claims.link == (link if kind is Kind.CLICK else None)
+        assert claims.list == (None if kind is Kind.CLICK else list_)
+        for other in set(Kind) - {kind}:
+            with pytest.raises(BadToken, match="kind"):
+                SIGNER.read(other, token)
+
+
+def test_tokens_of_a_letter_are_short() -> None:
+    for token in letter_tokens(SIGNER, 9_000_000).values():
+        assert len(f"https://t.example.com/c/{token}") < 70
+    assert all(len(token) <= 200 for token in letter_tokens(SIGNER, 2**62, project=2**62, campaign=2**62).values())
+
+
+def test_every_flipped_bit_of_a_letter_token_is_noticed() -> None:
+    found = letter_tokens(SIGNER, 300)
+    for kind, link in ((Kind.UNSUBSCRIBE, 0), (Kind.CLICK, 5003)):
+        raw = urlsafe_b64decode(found[kind, link])
+        for bit in range(len(raw) * 8):
+            changed = bytearray(raw)
+            changed[bit // 8] ^= 1 << bit % 8
+            with pytest.raises(BadToken):
+                SIGNER.read(kind, urlsafe_b64encode(changed).decode())
+
+
+def test_mac_of_one_token_fits_no_other() -> None:
+    """Ends of tokens exchanged between people, links, lists, campaigns, projects and kinds: none is accepted."""
+    letters = [
+        letter_tokens(SIGNER, 300), letter_tokens(SIGNER, 301), letter_tokens(SIGNER, 300, list=801),
+        letter_tokens(SIGNER, 300, list=None), letter_tokens(SIGNER, 300, campaign=45_001),
+        letter_tokens(SIGNER, 300, project=121), letter_tokens(SIGNER, 300, links=[5001, 5002, 5003, 5140]),
+    ]  # fmt: skip
+    genuine = {token for letter in letters for token in letter.values()}
+    macs = {token[-16:] for token in genuine}
+    # The other list does not change the click tokens, nor do the links change the other tokens.
+    assert len(macs) == len(genuine)
+    for one in letters:
+        for (kind, _), token in one.items():
+            for mac in macs - {token[-16:]}:
+                with pytest.raises(BadToken, match="forged"):
+                    SIGNER.read(kind, token[:-16] + mac)
+
+
+def test_letter_token_has_one_spelling() -> None:
+    ids = letter_tokens_module.LetterIds(NUMBER[Kind.OPEN], 1, 2, 3, list=4)
+    raw = SIGNER._blocks[SIGNER._signing_id][0].token(SIGNER._signing_id, ids)
+    assert SIGNER.read("open", urlsafe_b64encode(raw).decode()).subscriber == 3
+    mac, head = raw[-12:], raw[:-15]
+    others = [head + b"\0\0\0" + raw[-15:], head + b"\0\0\0\0\0\3" + mac, head[:2] + b"\x81\0" + head[3:] + raw[-15:]]
+    others += [raw[:-1], raw + b"\0\0\0", head[:5] + b"\1" + raw[-15:], head + raw[-12:], raw[:2], b"\x21", b"\x22" * 3]
+    for other in others:
+        with pytest.raises(BadToken):
+            SIGNER.read("open", urlsafe_b64encode(other).rstrip(b"=").decode())
+
+
+def test_letter_tokens_that_nobody_made_are_refused() -> None:
+    chance = random.Random(6)
+    for _ in range(20_000):
+        raw = bytes([2 << 4 | 2, SIGNER._signing_id]) + chance.randbytes(chance.randrange(0, 50))
+        with pytest.raises(BadToken):
+            SIGNER.read("click", urlsafe_b64encode(raw).rstrip(b"=").decode())
+
+
+def test_letter_tokens_survive_a_new_key() -> None:
+    rotated = Signer([NEW, OLD])
+    for (kind, _), token in letter_tokens(SIGNER, 5).items():
+        assert rotated.read(kind, token) == SIGNER.read(kind, token)
+        with pytest.raises(BadToken, match="forged"):
+            Signer([NEW]).read(kind, token)
+    for (kind, _), token in letter_tokens(rotated, 5).items():
+        assert rotated.read(kind, token).subscriber == 5
+        with pytest.raises(BadToken, match="forged"):
+            SIGNER.read(kind, token)
+
+
+def test_links_far_apart_get_tokens_one_by_one() -> None:
+    with pytest.raises(ValueError, match="far apart"):
+        letter_tokens(SIGNER, 1, links=[1, 2000])
+
+
+def test_return_paths_of_a_campaign_are_the_same() -> None:
+    paths = ReturnPaths(SIGNER, "b.example", project=1, campaign=2**28)
+    for subscriber, expires in ((3, 1_760_000_000), (2**34, 1_760_000_001), (0, 1_770_000_000)):
+        path = make_return_path(
+            SIGNER, "b.example", project=1, campaign=2**28, subscriber=subscriber, expires=expires
+        )
+        assert paths.of(subscriber, expires) == path
+    with pytest.raises(ValueError, match="64"):
+        ReturnPaths(SIGNER, "b.example", project=2**62, campaign=2**62).of(2**62, 1_760_000_000)
 
 
 def test_negative_id_is_refused() -> None:
