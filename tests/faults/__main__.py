@@ -1,4 +1,4 @@
-"""Fire drills: `python -m tests.faults NAME [--people N] [--turns N] [--broker B] [--json FILE]`; `all` holds them all."""
+"""Fire drills: `python -m tests.faults NAME [--people N] [--turns N] [--broker B] [--json FILE]`; `all` holds all."""
 
 from __future__ import annotations
 

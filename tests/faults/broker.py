@@ -112,15 +112,19 @@ class RabbitMQ:
             self._process = None
 
     def purge(self) -> None:
-        with self._channel() as channel:
-            for name in QUEUES:
-                channel.queue_purge(name)
+        self._each("queue_purge")
 
     def delete_queues(self) -> None:
         """With everything in them: their consumers are told so by the broker."""
-        with self._channel() as channel:
-            for name in QUEUES:
-                channel.queue_delete(name)
+        self._each("queue_delete")
+
+    def _each(self, method: str) -> None:
+        from amqp.exceptions import NotFound
+
+        for name in QUEUES:
+            # A queue is there when a worker has asked for it; the broker closes the channel over one that is not.
+            with contextlib.suppress(NotFound), self._channel() as channel:
+                getattr(channel, method)(name)
 
     @contextlib.contextmanager
     def _channel(self) -> Iterator[Any]:

@@ -72,6 +72,7 @@ def crowd(stand: Stand, people: int, *, relay: str = "default", html: str = HTML
     project = build.project(postal_address="1 Main Street", relay=relay)
     sender = build.sender(project, is_default=True)
     mailing_list = build.list(project)
+    stand.query("INSERT INTO subscriber_field (project_id, name) VALUES (%s, 'city')", [project.id])
     made = Crowd(
         stand, project.id, project, mailing_list.id, sender.id, f"people{project.id}.test", people
     )  # fmt: skip

@@ -22,6 +22,7 @@ class Caught:
     how: str
     recipient: str
     message_id: str
+    size: int
 
 
 class Relay:
@@ -50,7 +51,7 @@ class Relay:
     @property
     def url(self) -> str:
         scheme = "smtp+starttls" if "tls" in self._options else "smtp"
-        return f"{scheme}://localhost:{self.port}"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     def order(self, **order: Any) -> dict[str, int]:
         """Change its ways; gives how many connections are `open` and were `accepted`."""
@@ -71,8 +72,8 @@ class Relay:
         data = data[: data.rfind(b"\n") + 1]
         self._read_to += len(data)
         for line in data.decode().splitlines():
-            at, connection, how, recipient, message_id = line.split("\t")
-            self._lines.append(Caught(float(at), int(connection), how, recipient, message_id))
+            at, connection, how, recipient, message_id, size = line.split("\t")
+            self._lines.append(Caught(float(at), int(connection), how, recipient, message_id, int(size)))
         return self._lines
 
     def delivered(self) -> list[Caught]:

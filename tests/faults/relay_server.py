@@ -4,7 +4,7 @@
 
 It prints its port as JSON and obeys one JSON object a line on standard input, until that ends: `rules`, `delay`
 (seconds before the answer to a letter), `listen` (false refuses and breaks connections). What it does with a letter is
-appended to FILE before it is answered: time, connection, how, recipient, Message-ID, separated by tabs. `how` is
+appended to FILE before it is answered: time, connection, how, recipient, Message-ID, bytes, separated by tabs. `how` is
 `taken`, `reset` or `silent` (the whole letter came, but never an answer), `refused`, or `clear` (a MAIL without TLS
 where TLS is wanted).
 
@@ -79,8 +79,8 @@ class Relay:
                 return rule
         return None
 
-    def record(self, session: Session, how: str, message_id: str = "") -> None:
-        line = f"{time.time():.6f}\t{session.number}\t{how}\t{session.recipient}\t{message_id}\n"
+    def record(self, session: Session, how: str, message_id: str = "", size: int = 0) -> None:
+        line = f"{time.time():.6f}\t{session.number}\t{how}\t{session.recipient}\t{message_id}\t{size}\n"
         os.write(self.file, line.encode())
 
     async def listen(self) -> None:
@@ -193,23 +193,23 @@ class Session(asyncio.Protocol):
         self.in_body = False
         if self.relay.delay:
             self.waiting = True
-            asyncio.get_running_loop().call_later(self.relay.delay, self.late, message_id)
+            asyncio.get_running_loop().call_later(self.relay.delay, self.late, message_id, end)
         else:
-            self.taken(message_id)
+            self.taken(message_id, end)
         return True
 
-    def late(self, message_id: str) -> None:
+    def late(self, message_id: str, size: int) -> None:
         self.waiting = False
         if not self.dumb:
-            self.taken(message_id)
+            self.taken(message_id, size)
             self.work()
 
-    def taken(self, message_id: str) -> None:
+    def taken(self, message_id: str, size: int) -> None:
         rule = self.relay.rule("body", self.recipient)
         how = "taken"
         if rule is not None:
             how = "refused" if rule.reply else {"nuls": "taken", "reset": "reset"}.get(rule.act, "silent")
-        self.relay.record(self, how, message_id)
+        self.relay.record(self, how, message_id, size)
         if rule is None:
             self.write("250 taken\r\n")
         else:

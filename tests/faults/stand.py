@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ class Stand(contextlib.ExitStack):
         relay_options: Mapping[str, Any] | None = None,
         connections: int = 10,
         environ: Mapping[str, str] | None = None,
+        module: str = "celery",
         durable: bool = True,
         database_via: Callable[[str], str] | None = None,
         **settings: str,
@@ -53,6 +55,7 @@ class Stand(contextlib.ExitStack):
         self._url, self._broker, self._relays = url, broker, relays
         self._relay_options = relay_options or {}
         self.environ = environ or {}
+        self._module = module
         self._durable = durable
         self._database_via = database_via
         self._settings = settings
@@ -94,7 +97,8 @@ class Stand(contextlib.ExitStack):
             changes[f"mailhub.relay.{name}.url"] = url
             changes[f"mailhub.relay.{name}.max_connections"] = str(self.connections)
         changes |= self._settings
-        self.live = Live(self._url, self.folder, **changes)
+        quiet = {"mailhub.log.level": "error"}
+        self.live = Live(self._url, self.folder, **changes, **quiet)
         stack.callback(self.live.close)
         self.live.registry.publisher = Publisher(self.live.registry)
         stack.callback(self.live.registry.publisher.close)
@@ -122,11 +126,17 @@ class Stand(contextlib.ExitStack):
 
     def worker(self, queue: str, processes: int = 2) -> Worker:
         """Start a worker and wait until its pool has said that it is there."""
-        worker = Worker(self.ini, queue, processes, self.log, self.environ)
+        worker = Worker(self._command(queue, processes), queue, processes, self.log, self.environ)
         with self.supervisor.lock:
             self.workers.append(worker)
         self.until(lambda: self.is_ready(worker), 90, f"worker {queue}")
         return worker
+
+    def _command(self, queue: str, processes: int) -> list[str]:
+        return [
+            sys.executable, "-m", self._module, "-A", "mailhub.worker", "worker", "--ini", str(self.ini), "-Q", queue,
+            "-c", str(processes), "--without-gossip", "--without-mingle", "-n",
+        ]  # fmt: skip
 
     def is_ready(self, worker: Worker) -> bool:
         """Whether every process of its pool beats."""

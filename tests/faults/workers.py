@@ -6,8 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -21,17 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 class Worker:
     """A `celery -A mailhub.worker worker` in a process group of its own, started again by `Supervisor` when it ends."""
 
-    def __init__(self, ini: Path, queue: str, processes: int, log: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], queue: str, processes: int, log: Path, environ: Mapping[str, str]
+    ) -> None:
+        """`command` lacks only the worker's name."""
         self.queue = queue
         self.processes = processes
         self.wanted = True
         self.starts = 0
         self._log = log
         self._environ = {**os.environ, **environ}
-        self._command = [
-            sys.executable, "-m", "celery", "-A", "mailhub.worker", "worker", "--ini", str(ini), "-Q", queue,
-            "-c", str(processes), "--without-gossip", "--without-mingle", "-n",
-        ]  # fmt: skip
+        self._command = command
         self.start()
 
     def start(self) -> None:
