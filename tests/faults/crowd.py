@@ -67,7 +67,7 @@ class Crowd:
 
 
 def crowd(stand: Stand, people: int, *, relay: str = "default", html: str = HTML, campaigns: int = 1) -> Crowd:
-    """Make it; measured at a million people in about 20 s."""
+    """Make it, and drafts of its campaigns; the key for its API with them."""
     build = stand.live.build
     project = build.project(postal_address="1 Main Street", relay=relay)
     sender = build.sender(project, is_default=True)

@@ -16,8 +16,6 @@ from tests.faults.ledger import Figures
 from tests.faults.stand import Stand
 from tests.faults.workers import peak_rss_bytes
 
-#: How long each trouble lasts, and the calm before and after.
-WINDOW_SECONDS = 6.0
 #: What the other relay's letters must keep of their speed.
 KEPT = 0.8
 #: The healthy speed is the relay's, not the machine's: it can then be compared on a machine that is busy.
@@ -32,7 +30,7 @@ Trouble = tuple[str, dict[str, Any]]
 
 
 def beside(stand: Stand, troubles: list[Trouble]) -> Figures:
-    """Two projects with a relay each; one of the relays misbehaves in all these ways, one after the other.
+    """Two projects with a relay each; one of the relays misbehaves in all these ways, each for a window of time.
 
     The other's speed in each window is set against the mean of the calm windows before and after all of them.
     """
@@ -83,10 +81,10 @@ def _is_over(stand: Stand, made: Crowd) -> bool:
 
 
 def _speed(stand: Stand, made: Crowd) -> float:
-    time.sleep(1)  # what was under way when the ways changed
+    time.sleep(min(1.0, stand.window_seconds / 2))  # what was under way when the ways changed
     since = time.time()
-    time.sleep(WINDOW_SECONDS)
-    found = ledger.speed(stand.relays["second"].record(), made.domain, since, since + WINDOW_SECONDS)
+    time.sleep(stand.window_seconds)
+    found = ledger.speed(stand.relays["second"].record(), made.domain, since, since + stand.window_seconds)
     assert ledger.counts(stand, made)["queued"] > 0, "too few people: the campaign ended before the drill"
     return found
 

@@ -76,6 +76,10 @@ class Relay:
             self._lines.append(Caught(float(at), int(connection), how, recipient, message_id, int(size)))
         return self._lines
 
+    def forget(self) -> None:
+        """Begin the record anew."""
+        self.record().clear()
+
     def delivered(self) -> list[Caught]:
         """Letters that the relay has whole and did not refuse: answered, or the answer got lost."""
         return [one for one in self.record() if one.how in ("taken", "reset", "silent")]

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,9 @@ class Stand(contextlib.ExitStack):
         self.connections = connections
         #: How often a drill kills, and how many people it writes to.
         self.turns, self.people = 3, 1000
+        #: How long a speed is measured.
+        self.window_seconds = 6.0
+        self._asked: Counter[str] = Counter()
         self._url, self._broker, self._relays = url, broker, relays
         self._relay_options = relay_options or {}
         self.environ = environ or {}
@@ -125,7 +129,13 @@ class Stand(contextlib.ExitStack):
         return self.supervisor.workers
 
     def worker(self, queue: str, processes: int = 2) -> Worker:
-        """Start a worker and wait until its pool has said that it is there."""
+        """A worker whose whole pool has said that it is there: one of an earlier drill, else a new one."""
+        number = self._asked[queue]
+        self._asked[queue] += 1
+        mine = [worker for worker in self.workers if worker.queue == queue]
+        if number < len(mine):
+            self.until(lambda: self.is_ready(mine[number]), 90, f"worker {queue}")
+            return mine[number]
         worker = Worker(self._command(queue, processes), queue, processes, self.log, self.environ)
         with self.supervisor.lock:
             self.workers.append(worker)
@@ -146,6 +156,17 @@ class Stand(contextlib.ExitStack):
     def pids(self) -> list[int]:
         """All processes of all workers."""
         return [pid for worker in self.workers for pid in worker.pids()]
+
+    def reset(self, delay: float = 0) -> None:
+        """Ready for the next drill: the relays forget and behave, projects and campaigns are gone, workers stay."""
+        for relay in self.relays.values():
+            relay.order(rules=[], delay=delay)
+            relay.forget()
+        self._asked.clear()
+        self._apis.clear()
+        self.live.session.rollback()
+        self.live.session.expunge_all()
+        self.query("TRUNCATE project, message, message_content, message_event RESTART IDENTITY CASCADE")
 
     # The database and the site
 
