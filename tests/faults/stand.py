@@ -113,6 +113,7 @@ class Stand(contextlib.ExitStack):
         self.ini.write_text("[app:main]\nuse = egg:mailhub#main\n" + "\n".join(lines) + "\n")
         self.log = self.folder / "workers.log"
         self.supervisor = stack.enter_context(Supervisor())
+        stack.callback(self._hang_up)
 
     # Relays and workers
 
@@ -150,8 +151,9 @@ class Stand(contextlib.ExitStack):
 
     def is_ready(self, worker: Worker) -> bool:
         """Whether every process of its pool beats."""
-        statement = "SELECT count(*) FROM worker_heartbeat WHERE role = 'pool' AND pid = ANY(%s)"
-        return bool(self.query(statement, [worker.children()])[0][0] == worker.processes)
+        children = worker.children()
+        statement = "SELECT count(DISTINCT pid) FROM worker_heartbeat WHERE role = 'pool' AND pid = ANY(%s)"
+        return len(children) == worker.processes and self.query(statement, [children])[0][0] == len(children)
 
     def pids(self) -> list[int]:
         """All processes of all workers."""
@@ -180,10 +182,15 @@ class Stand(contextlib.ExitStack):
                 cursor = self._connection.execute(statement, binds)
                 return cursor.fetchall() if cursor.description else []
             except psycopg.OperationalError:
+                self._hang_up()
                 self._connection = None
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
 
     def stop_database(self) -> None:
         """PostgreSQL goes without a word to anybody, as with `pg_ctl stop -m immediate`."""

@@ -41,11 +41,12 @@ class Worker:
             )
 
     def children(self) -> list[int]:
-        """The pids of the pool's processes."""
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        with contextlib.suppress(OSError):
-            return [int(pid) for pid in path.read_text().split()]
-        return []
+        """The pids of the pool's living processes; one that replaces a dead one is the child of another thread."""
+        found: list[int] = []
+        for path in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += [int(pid) for pid in path.read_text().split()]
+        return sorted(pid for pid in found if not _is_dead(pid))
 
     def pids(self) -> list[int]:
         return [self.process.pid, *self.children()]
@@ -113,6 +114,14 @@ class Supervisor(threading.Thread):
                 for worker in self.workers:
                     if worker.wanted and worker.process.poll() is not None:
                         worker.start()
+
+
+def _is_dead(pid: int) -> bool:
+    """Gone, or a zombie that nobody has buried yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+    except OSError:
+        return True
 
 
 def send_signal(pid: int, number: signal.Signals) -> None:
