@@ -34,8 +34,10 @@ lint: install  ## Style, types, who may import whom, templates
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q tests/house
 
-bench: install  ## Measure: every module of bench/, one after the other
-	@for file in bench/[a-z]*.py; do $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done
+bench: install  ## Measure: every program of bench/, one after the other, figures to var/bench/
+	@mkdir -p var/bench
+	@for name in $$(grep -l "__main__" bench/[a-z]*.py | xargs -n 1 basename -s .py); do \
+	  $(BIN)/python -m bench.$$name --json var/bench/$$name.json || exit 1; done
 
 faults: install  ## Fire drills: kill things in mid-work and see that nothing is lost
 	@$(BIN)/python -m tests.faults all

@@ -1,9 +1,11 @@
-"""A campaign from its first letter to its last, beside a plain baseline and the ceiling of postfix's smtp-source.
+"""The post office, measured: a campaign end to end by real workers, and its parts by themselves.
 
-    python -m bench.delivery --recipients 5000 --json figures.json
+    python -m bench.delivery --recipients 20000 --json figures.json
+    python -m bench.delivery --parts campaign,far --recipients 100000 --connections 20
 
-PostgreSQL, the relay (postfix's smtp-sink, else our own) and the workers share this machine. The letter has 11 kB of
-HTML, 8 merge fields, 40 tracked links and a text part; each is recorded by itself, with durable positions.
+PostgreSQL (which waits for its disk), the relay (postfix's smtp-sink), the workers and this program share the machine.
+The letter has 11 kB of HTML and a text part, 80 merge-field uses and 40 tracked links; each is recorded by itself, with
+durable positions. docs/benchmarks.md says what each figure means.
 """
 
 from __future__ import annotations
@@ -12,183 +14,88 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
-import smtplib
-import subprocess
+import platform
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from email.message import EmailMessage
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert, select, text
-
-from mailhub.models import Campaign, CampaignVersion, Link, Subscriber, Subscription
-from tests.conftest import Live
-from tests.faults.stand import Stand, Worker, database_of_its_own
-from tests.sink import Sink
-
-LINKS = 40
-PARAGRAPH = "Сентябрьские скидки: everything for the garden, the terrace and the long evenings. " * 2
-HTML = (
-    "<html><body><h1>Dear {{ first_name|default('friend') }}</h1>"
-    + "".join(
-        f'<p>{PARAGRAPH}<a href="https://shop.example.com/item/{n}?from=letter">Item {n}</a> '
-        + ("for {{ name }} in {{ city|default('your city') }}" if n % 10 == 0 else "")
-        + "</p>"
-        for n in range(LINKS)
-    )
-    + "</body></html>"
-)
+from bench.office import alone, campaign, limits, scale
+from bench.office.campaign import Asked, Figures, NotHere
 
 
-@contextlib.contextmanager
-def relay(port: int) -> Iterator[str]:
-    """postfix's smtp-sink, which costs next to nothing; where it is missing, our own."""
-    program = shutil.which("smtp-sink", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if program is None:
-        with Sink() as sink:
-            yield f"smtp://127.0.0.1:{sink.port}"
-        return
-    user = ["-u", "nobody"] if os.getuid() == 0 else []
-    process = subprocess.Popen([program, *user, f"127.0.0.1:{port}", "200"], stderr=subprocess.DEVNULL)
-    try:
-        for _turn in range(100):
-            with contextlib.suppress(OSError), smtplib.SMTP("127.0.0.1", port, timeout=1):
-                break
-            time.sleep(0.05)
-        yield f"smtp://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(5)
+@dataclass(frozen=True)
+class Part:
+    """A part of the benchmark. `usual`: it is done unless others are asked for."""
+
+    measure: Callable[[Path, Asked], Figures]
+    usual: bool
+    says: str
 
 
-def prepare(stand: Stand, recipients: int) -> Campaign:
-    """A campaign of the size, ready to be fanned out, paused until the clock starts."""
-    session = stand.office.session
-    campaign = stand.office.campaign(0)
-    version = session.get(CampaignVersion, (campaign.project_id, campaign.id, 1))
-    version.html = HTML
-    session.query(Link).delete()
-    session.execute(
-        insert(Link),
-        [
-            {"project_id": campaign.project_id, "campaign_id": campaign.id, "position": n,
-             "url": f"https://shop.example.com/item/{n}?from=letter"}
-            for n in range(LINKS)
-        ],
+PARTS = {
+    "campaign": Part(campaign.campaign, True, "end to end, beside smtp-source and EmailMessage + smtplib"),
+    "dkim": Part(campaign.dkim, True, "the same, signed with RSA-2048"),
+    "far": Part(campaign.far_away, True, "the same, 50 ms round trip, 40 connections"),
+    "single": Part(campaign.single, True, "single letters by the API while a campaign runs"),
+    "letters": Part(alone.letters, True, "making letters, one process"),
+    "smtp": Part(alone.smtp, True, "our SMTP client, one process"),
+    "fan_out": Part(scale.fan_outs, False, "fan-out of 1 M people (10 M with --large)"),
+    "claim": Part(scale.claim_costs, False, "a claim at 10 k and 1 M people (10 M with --large)"),
+    "limits": Part(limits.limits, False, "200 letters/s over eight processes"),
+}
+
+
+def main() -> int:
+    usual = ",".join(name for name, part in PARTS.items() if part.usual)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.delivery", formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
+        epilog="parts:\n" + "\n".join(f"  {name:<10}{part.says}" for name, part in PARTS.items()),
     )  # fmt: skip
-    session.execute(
-        text(
-            "INSERT INTO subscriber (project_id, email, email_key, email_domain, name, fields)"
-            " SELECT :project_id, 'p' || n || '@mail.test', 'p' || n || '@mail.test', 'mail.test', 'Person ' || n,"
-            " jsonb_build_object('city', 'City ' || n) FROM generate_series(1, :n) AS n"
-        ),
-        {"project_id": campaign.project_id, "n": recipients},
-    )
-    found = select(Subscriber.project_id, version.list_id + 0 * Subscriber.id, Subscriber.id)
-    session.execute(insert(Subscription).from_select(["project_id", "list_id", "subscriber_id"], found))
-    session.commit()
-    return campaign
-
-
-def peak_rss_bytes(workers: list[Worker]) -> int:
-    """The largest of our processes, as the kernel has seen it at its peak."""
-    peak = 0
-    for worker in workers:
-        for pid in [worker.process.pid, *worker.children()]:
-            with contextlib.suppress(OSError):
-                for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                    if line.startswith("VmHWM:"):
-                        peak = max(peak, int(line.split()[1]) * 1024)
-    return peak
-
-
-def campaign_figures(url: str, folder: Path, relay_url: str, recipients: int, processes: int) -> dict[str, Any]:
-    """Fan-out, then a campaign by real workers."""
-    live = Live(url, folder)
-    with Sink() as unused:
-        try:
-            settings = {"mailhub.relay.default.url": relay_url, "mailhub.delivery.lease_seconds": "20"}
-            with Stand(live, unused, **settings) as stand:
-                stand.worker("bulk", processes)
-                campaign = prepare(stand, recipients)
-                began = time.monotonic()
-                stand.office.fan_out(campaign, chunk_size=500)
-                fanned_out = time.monotonic() - began
-                stand.until_sent(campaign, 60 + recipients / 20)
-                rows = stand.office.session.execute(
-                    text("SELECT min(at), max(at), count(*) FROM message_event WHERE type = 'SENT'")
-                ).one()
-                seconds = (rows[1] - rows[0]).total_seconds()
-                return {
-                    "letters_per_second": round(rows[2] / seconds, 1),
-                    "fan_out_per_second": round(recipients / fanned_out),
-                    "peak_rss_bytes": peak_rss_bytes(stand.workers),
-                    "sent": rows[2],
-                }
-        finally:
-            live.close()
-
-
-def baseline_per_second(relay_url: str, letters: int, connections: int) -> float:
-    """EmailMessage and smtplib, a thread a connection: what one writes first."""
-    host, _, port = relay_url.removeprefix("smtp://").partition(":")
-
-    def send(n: int) -> None:
-        with smtplib.SMTP(host, int(port)) as smtp:
-            for number in range(n):
-                letter = EmailMessage()
-                letter["From"], letter["To"], letter["Subject"] = "news@p.test", f"p{number}@mail.test", "Hello"
-                letter.set_content("Hello\n" * 40)
-                letter.add_alternative(HTML.replace("{{ name }}", f"Person {number}"), subtype="html")
-                smtp.send_message(letter)
-
-    began = time.monotonic()
-    threads = [threading.Thread(target=send, args=(letters // connections,)) for _n in range(connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return round(letters // connections * connections / (time.monotonic() - began), 1)
-
-
-def smtp_source_per_second(relay_url: str, letters: int, connections: int, size: int) -> float | None:
-    """postfix's load generator with letters of this size over as many connections; None where it is missing."""
-    program = shutil.which("smtp-source", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if program is None:
-        return None
-    address = relay_url.removeprefix("smtp://")
-    began = time.monotonic()
-    command = [program, "-d", "-s", str(connections), "-m", str(letters), "-l", str(size), address]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
-    return round(letters / (time.monotonic() - began), 1)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.delivery", description=__doc__)
-    parser.add_argument("--recipients", type=int, default=5000)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--port", type=int, default=20250)
+    parser.add_argument("--recipients", type=int, default=20_000)
+    parser.add_argument("--processes", type=int, default=2, help="of the bulk worker")
+    parser.add_argument("--connections", type=int, default=10, help="mailhub.relay.default.max_connections")
+    parser.add_argument("--parts", default=usual, help=f"separated by commas, or `all`; usually {usual}")
+    parser.add_argument("--large", action="store_true", help="10 M people too, in fan_out and claim")
+    parser.add_argument("--broker", choices=["embedded", "rabbitmq"], default="embedded")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    wanted = list(PARTS) if given.parts == "all" else given.parts.split(",")
+    if unknown := [name for name in wanted if name not in PARTS]:
+        parser.error(f"no such part: {', '.join(unknown)}")
+    asked = Asked(given.recipients, given.processes, given.connections, given.large, given.broker)
+    figures: dict[str, Any] = {"load_average_before": round(os.getloadavg()[0], 1)}
+    print(f"{platform.machine()}, {os.cpu_count()} CPUs, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, "
+          f"load {figures['load_average_before']}")  # fmt: skip
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailhub-bench-")))
-        url = stack.enter_context(database_of_its_own(folder))
-        relay_url = stack.enter_context(relay(given.port))
-        figures = campaign_figures(url, folder, relay_url, given.recipients, given.processes)
-        few = max(100, min(given.recipients // 5, 2000))
-        figures["baseline_per_second"] = baseline_per_second(relay_url, few, given.processes)
-        ceiling = smtp_source_per_second(relay_url, few * 5, given.processes, 20_000)
-        if ceiling is not None:
-            figures["smtp_source_per_second"] = ceiling
-    for name, value in figures.items():
-        print(f"{name:<28}{value:>14,}")
+        for name in wanted:
+            began = time.monotonic()
+            try:
+                found = PARTS[name].measure(folder, asked)
+            except NotHere as missing:
+                print(f"\n{name}: left out: {missing}", flush=True)
+                continue
+            show(name, found, time.monotonic() - began)
+            figures |= found
+    left_out = [name for name in PARTS if name not in wanted]
+    if left_out:
+        print(f"\nleft out: {', '.join(left_out)} (--parts {','.join(left_out)}, or --parts all)")
     if given.json:
         given.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+def show(name: str, figures: Figures, seconds: float) -> None:
+    """A part of the table."""
+    print(f"\n{name}: {PARTS[name].says} ({seconds:.0f} s)")
+    for figure, value in figures.items():
+        shown = f"{value:,}" if isinstance(value, int | float) else value
+        print(f"  {figure:<34}{shown:>16}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,176 +1,230 @@
-"""What a fire drill is held on: a database, a sink for a relay, and real Celery workers that can be killed."""
+"""What a fire drill is held on: PostgreSQL, a broker, relays, the site and real Celery workers, all of its own."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import text
 
-from mailhub.models import Campaign
-from tests.conftest import Live, raw_settings
-from tests.delivery.conftest import Office
-from tests.sink import Sink
+from mailhub.broker import conninfo
+from mailhub.embedded.postgres import Postgres, hold_lock
+from mailhub.tasks.publisher import Publisher
+from tests.client import ApiClient
+from tests.conftest import Live, migrate, raw_settings
+from tests.faults.broker import Broker, Embedded, RabbitMQ
+from tests.faults.relay import Relay
+from tests.faults.workers import Supervisor, Worker
 
-LEASE_SECONDS = 5
-
-
-class Worker:
-    """A `celery -A mailhub.worker worker` in a process group of its own."""
-
-    def __init__(self, ini: Path, queue: str, processes: int, log: Path) -> None:
-        self.queue = queue
-        self.log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "mailhub.worker", "worker", "--ini", str(ini), "-Q", queue,
-                 "-c", str(processes), "-n", f"{queue}{os.urandom(3).hex()}@%h", "--without-gossip",
-                 "--without-mingle"],
-                stdout=output, stderr=output, start_new_session=True,
-            )  # fmt: skip
-
-    def children(self) -> list[int]:
-        """The pids of the pool's processes."""
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in path.read_text().split()] if path.exists() else []
-
-    def kill(self) -> None:
-        """kill -9 of the main process; its children die with it."""
-        self.process.kill()
-        self.process.wait(10)
-
-    def kill_child(self) -> None:
-        """kill -9 of one process of the pool."""
-        children = self.children()
-        if children:
-            os.kill(children[-1], signal.SIGKILL)
-
-    def stop(self, seconds: float = 30) -> float:
-        """SIGTERM to the main process; gives how long it took to end."""
-        began = time.monotonic()
-        self.process.terminate()
-        self.process.wait(seconds)
-        return time.monotonic() - began
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(10)
+#: Long enough that a busy machine does not make a living worker look dead.
+LEASE_SECONDS = 10
 
 
-class Stand:
-    """Use as a context manager: whatever was started is ended."""
+class Stand(contextlib.ExitStack):
+    """Use as a context manager: whatever was started is ended.
 
-    def __init__(self, live: Live, sink: Sink, *, broker_url: str = "embedded", **settings: str) -> None:
-        self.live = live
-        self.sink = sink
-        self.office = Office(live, sink)
-        self.workers: list[Worker] = []
-        #: How often a drill kills.
-        self.turns = 3
-        raw = raw_settings(live.url, live.home) | {
-            "celery.broker_url": broker_url,
-            "mailhub.delivery.lease_seconds": str(LEASE_SECONDS),
-            "mailhub.delivery.sweep_seconds": "1",
-            "mailhub.relay.default.url": sink.url,
-            **settings,
-        }
-        self.ini = live.home / "stand.ini"
-        lines = [f"{name} = {value.replace('%', '%%')}" for name, value in raw.items()]
-        self.ini.write_text("[app:main]\nuse = egg:mailhub#main\n" + "\n".join(lines) + "\n")
-        self.log = live.home / "workers.log"
+    `relays` are names, or name → URL for relays that are there already. `url` is a migrated database; without it the
+    stand has a server of its own, which can be restarted. The wake-ups of its site really go to the broker.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        url: str = "",
+        broker: str = "embedded",
+        relays: Sequence[str] | Mapping[str, str] = ("default",),
+        relay_options: Mapping[str, Any] | None = None,
+        connections: int = 10,
+        environ: Mapping[str, str] | None = None,
+        module: str = "celery",
+        durable: bool = True,
+        database_via: Callable[[str], str] | None = None,
+        **settings: str,
+    ) -> None:
+        super().__init__()
+        self.folder = folder
+        self.connections = connections
+        #: How often a drill kills, and how many people it writes to.
+        self.turns, self.people = 3, 1000
+        #: How long a speed is measured.
+        self.window_seconds = 6.0
+        self._asked: Counter[str] = Counter()
+        self._url, self._broker, self._relays = url, broker, relays
+        self._relay_options = relay_options or {}
+        self.environ = environ or {}
+        self._module = module
+        self._durable = durable
+        self._database_via = database_via
+        self._settings = settings
+        self._connection: psycopg.Connection[Any] | None = None
+        self._apis: dict[int, ApiClient] = {}
+        self.postgres: Postgres | None = None
+        self.relays: dict[str, Relay] = {}
 
     def __enter__(self) -> Stand:
+        with contextlib.ExitStack() as stack:
+            self._set_up(stack)
+            self.push(stack.pop_all())
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        for worker in self.workers:
-            worker.end()
+    def _set_up(self, stack: contextlib.ExitStack) -> None:
+        if not self._url:
+            (self.folder / "pg").mkdir(exist_ok=True)
+            lock = hold_lock(self.folder / "pg")
+            assert lock is not None
+            stack.enter_context(lock)
+            self.postgres = Postgres(self.folder / "pg", durable=self._durable)
+            self._url = self.postgres.start().url
+            stack.callback(self.postgres.stop)
+            migrate(self._url)
+        urls = dict(self._relays) if isinstance(self._relays, Mapping) else {}
+        for name in self._relays if not urls else ():
+            self.relays[name] = stack.enter_context(Relay(self.folder, name, **self._relay_options))
+            urls[name] = self.relays[name].url
+        self.broker: Broker = Embedded(self.query, self.stop_database, self.start_database)
+        if self._broker == "rabbitmq":
+            self.broker = stack.enter_context(RabbitMQ(self.folder / "rabbitmq"))
+        changes = {
+            "celery.broker_url": self.broker.url,
+            "mailhub.delivery.lease_seconds": str(LEASE_SECONDS),
+            "mailhub.delivery.sweep_seconds": "1",
+            "mailhub.delivery.retry_schedule": "1s 1s 2s 2s 3s 3s 3s 3s",
+        }
+        for name, url in urls.items():
+            changes[f"mailhub.relay.{name}.url"] = url
+            changes[f"mailhub.relay.{name}.max_connections"] = str(self.connections)
+        changes |= self._settings
+        quiet = {"mailhub.log.level": "error"}
+        self.live = Live(self._url, self.folder, **changes, **quiet)
+        stack.callback(self.live.close)
+        self.live.registry.publisher = Publisher(self.live.registry)
+        stack.callback(self.live.registry.publisher.close)
+        workers_url = self._database_via(self._url) if self._database_via else self._url
+        raw = raw_settings(self._url, self.folder) | changes | {"sqlalchemy.url": workers_url}
+        self.ini = self.folder / "stand.ini"
+        lines = [f"{name} = {value.replace('%', '%%')}" for name, value in raw.items()]
+        self.ini.write_text("[app:main]\nuse = egg:mailhub#main\n" + "\n".join(lines) + "\n")
+        self.log = self.folder / "workers.log"
+        self.supervisor = stack.enter_context(Supervisor())
+        stack.callback(self._hang_up)
+
+    # Relays and workers
+
+    @property
+    def relay(self) -> Relay:
+        return self.relays["default"]
+
+    @property
+    def ports(self) -> list[int]:
+        return [relay.port for relay in self.relays.values()]
+
+    @property
+    def workers(self) -> list[Worker]:
+        return self.supervisor.workers
 
     def worker(self, queue: str, processes: int = 2) -> Worker:
-        """Start a worker and wait until its pool has said that it is there."""
-        worker = Worker(self.ini, queue, processes, self.log)
-        self.workers.append(worker)
-        self.until(lambda: self._alive(worker) == processes, 30, f"worker {queue}")
+        """A worker whose whole pool has said that it is there: one of an earlier drill, else a new one."""
+        number = self._asked[queue]
+        self._asked[queue] += 1
+        mine = [worker for worker in self.workers if worker.queue == queue]
+        if number < len(mine):
+            self.until(lambda: self.is_ready(mine[number]), 90, f"worker {queue}")
+            return mine[number]
+        worker = Worker(self._command(queue, processes), queue, processes, self.log, self.environ)
+        with self.supervisor.lock:
+            self.workers.append(worker)
+        self.until(lambda: self.is_ready(worker), 90, f"worker {queue}")
         return worker
 
-    def _alive(self, worker: Worker) -> int:
-        children = worker.children()
-        with self.live.registry.session_factory() as session:
-            return session.scalar(
-                text("SELECT count(*) FROM worker_heartbeat WHERE role = 'pool' AND pid = ANY(:pids)"),
-                {"pids": children},
-            )
+    def _command(self, queue: str, processes: int) -> list[str]:
+        return [
+            sys.executable, "-m", self._module, "-A", "mailhub.worker", "worker", "--ini", str(self.ini), "-Q", queue,
+            "-c", str(processes), "--without-gossip", "--without-mingle", "-n",
+        ]  # fmt: skip
 
-    def until(self, is_so: Callable[[], Any], seconds: float, what: str) -> float:
+    def is_ready(self, worker: Worker) -> bool:
+        """Whether every process of its pool beats."""
+        children = worker.children()
+        statement = "SELECT count(DISTINCT pid) FROM worker_heartbeat WHERE role = 'pool' AND pid = ANY(%s)"
+        return len(children) == worker.processes and self.query(statement, [children])[0][0] == len(children)
+
+    def pids(self) -> list[int]:
+        """All processes of all workers."""
+        return [pid for worker in self.workers for pid in worker.pids()]
+
+    def reset(self, delay: float = 0) -> None:
+        """Ready for the next drill: the relays forget and behave, projects and campaigns are gone, workers stay."""
+        for relay in self.relays.values():
+            relay.order(rules=[], delay=delay)
+            relay.forget()
+        self._asked.clear()
+        self._apis.clear()
+        self.live.session.rollback()
+        self.live.session.expunge_all()
+        self.query("TRUNCATE project, message, message_content, message_event RESTART IDENTITY CASCADE")
+
+    # The database and the site
+
+    def query(self, statement: str, binds: Any = None) -> list[Any]:
+        """The rows of a statement that commits by itself; waits for a server that is away."""
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = psycopg.connect(conninfo(self._url), autocommit=True, connect_timeout=10)
+                cursor = self._connection.execute(statement, binds)
+                return cursor.fetchall() if cursor.description else []
+            except psycopg.OperationalError:
+                self._hang_up()
+                self._connection = None
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def stop_database(self) -> None:
+        """PostgreSQL goes without a word to anybody, as with `pg_ctl stop -m immediate`."""
+        assert self.postgres is not None
+        assert self.postgres.process is not None
+        self.postgres.process.send_signal(signal.SIGQUIT)
+        self.postgres.process.wait(60)
+
+    def start_database(self) -> None:
+        """It comes back, and repairs its files first. From the main thread."""
+        assert self.postgres is not None
+        self.postgres.start()
+
+    def restart_database(self) -> None:
+        self.stop_database()
+        self.start_database()
+
+    def api(self, project_id: int) -> ApiClient:
+        """The project's JSON API."""
+        if project_id not in self._apis:
+            self._apis[project_id] = self.live.client.api(self.live.session, project_id)
+        return self._apis[project_id]
+
+    # Waiting
+
+    def until(self, is_so: Callable[[], Any], seconds: float, what: str, *, pause: float = 0.05) -> float:
         """Wait until something is so; gives how long it took. Fails with the workers' log."""
         began = time.monotonic()
         while not is_so():
             if time.monotonic() - began > seconds:
-                tail = self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
-                raise AssertionError(f"{what}: not within {seconds} s\n{tail}")
-            time.sleep(0.05)
+                raise AssertionError(f"{what}: not within {seconds} s\n{self.last_lines()}")
+            time.sleep(pause)
         return time.monotonic() - began
 
-    def until_sent(self, campaign: Campaign, seconds: float) -> float:
-        return self.until(lambda: self.office.state(campaign) == "sent", seconds, f"campaign {campaign.id} sent")
-
-    def figures(self, campaign: Campaign) -> dict[str, int]:
-        """The ledger, and what the sink says about it: lost, duplicates, ghosts."""
-        parts = self.office.count(campaign).parts()
-        got = self.sink.recipients()
-        rows = {message.email: message.state for message in self.office.messages(campaign)}
-        sent = {address for address, state in rows.items() if state == "sent"}
-        doubtful = {address for address, state in rows.items() if state == "unknown"}
-        return parts | {
-            "rows": len(rows),
-            "lost": len(sent - set(got)),
-            "duplicates": sum(got.values()) - len(got),
-            "ghosts": len(set(got) - sent - doubtful),
-            "unaccounted": parts["audience"] - len(rows),
-        }
-
-
-@contextlib.contextmanager
-def database_of_its_own(folder: Path) -> Iterator[str]:
-    """The URL of a migrated, empty database: on MAILHUB_TEST_POSTGRES, else on a server that lives for the drill."""
-    from tests.conftest import _database, _maintain, migrate
-
-    name = f"mh_drill_{os.urandom(4).hex()}"
-    with contextlib.ExitStack() as stack:
-        server = os.environ.get("MAILHUB_TEST_POSTGRES")
-        if not server:
-            from sqlalchemy import make_url
-
-            from mailhub.embedded.postgres import running_server
-
-            running = stack.enter_context(running_server(folder / "pg"))
-            server = make_url(running.url).set(database="postgres").render_as_string(hide_password=False)
-        _maintain(server, "CREATE DATABASE {}", name)
-        stack.callback(_drop, server, name)
-        url = _database(server, name)
-        migrate(url)
-        yield url
-
-
-def _drop(server: str, name: str) -> None:
-    """Drop the database; an autovacuum of the server's owner may be in it for a moment, and cannot be ended."""
-    from tests.conftest import _maintain
-
-    for turn in range(20):
-        try:
-            return _maintain(server, "DROP DATABASE {} WITH (FORCE)", name)
-        except psycopg.Error:
-            if turn == 19:
-                raise
-            time.sleep(0.5)
-    return None
+    def last_lines(self, size: int = 3000) -> str:
+        """The end of the workers' log."""
+        return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""

@@ -1,19 +1,92 @@
-"""The drills in their short form, with real Celery workers on the embedded broker."""
+"""The drills in their short form, with real Celery workers. One stand serves them all, one after the other."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.faults.drills import DRILLS
+from tests.faults.broker import rabbitmq_is_installed
+from tests.faults.drills import load
+from tests.faults.refusals import PATIENCE
 from tests.faults.stand import Stand
-from tests.sink import Sink
+
+DRILLS = load()
+#: What any of the drills below needs, together.
+SETTINGS = {
+    "mailhub.delivery.lease_seconds": "6",
+    "mailhub.delivery.retry_schedule": PATIENCE.strip(),
+    "mailhub.relay.default.messages_per_connection": "20",
+}
+
+needs_rabbitmq = [
+    pytest.mark.production,
+    pytest.mark.skipif(not rabbitmq_is_installed(), reason="rabbitmq-server is not installed"),
+]
 
 
-@pytest.mark.parametrize("name", ["kill_child", "rolling_restart"])
-def test_nothing_is_lost(live: Any, name: str) -> None:
-    with Sink(delay_seconds=0.01) as sink, Stand(live, sink) as stand:
-        stand.turns = 1
-        figures = DRILLS[name](stand, 400)
+@pytest.fixture(scope="module", params=["embedded", pytest.param("rabbitmq", marks=needs_rabbitmq)])
+def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    folder = tmp_path_factory.mktemp("stand")
+    with Stand(
+        folder,
+        broker=request.param,
+        relays=("default", "second"),
+        module="tests.faults.impatient",
+        durable=False,
+        **SETTINGS,
+    ) as made:
+        yield made
+
+
+def hold(stand: Stand, name: str, people: int, turns: int = 1) -> None:
+    stand.reset(delay=0.01)
+    stand.people, stand.turns, stand.window_seconds = people, turns, 1.0
+    figures = DRILLS[name].hold(stand)
     assert figures["passed"], figures
+
+
+def test_a_killed_worker_loses_nothing(stand: Stand) -> None:
+    hold(stand, "kill_main", 600)
+
+
+def test_a_killed_pool_process_loses_nothing(stand: Stand) -> None:
+    hold(stand, "kill_child", 600)
+
+
+def test_a_restart_leaves_nothing_in_doubt(stand: Stand) -> None:
+    hold(stand, "rolling", 600)
+
+
+def test_a_frozen_process_is_fenced(stand: Stand) -> None:
+    hold(stand, "frozen", 1500)
+
+
+def test_a_killed_broker_loses_nothing(stand: Stand) -> None:
+    if stand.broker.url == "embedded":
+        return hold(stand, "queues_purged", 300)
+    return hold(stand, "broker_killed", 600)
+
+
+def test_a_database_that_restarts_loses_nothing(stand: Stand) -> None:
+    hold(stand, "database_restarted", 600)
+
+
+def test_temporary_refusals_end_well(stand: Stand) -> None:
+    hold(stand, "temporary_refusals", 60)
+
+
+def test_final_refusals_end_in_their_class(stand: Stand) -> None:
+    hold(stand, "final_refusals", 200)
+
+
+def test_a_silent_relay_holds_up_nobody_else(stand: Stand) -> None:
+    hold(stand, "half_open", 20_000)
+
+
+def test_every_drill_says_what_it_does() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "drills.md").read_text(encoding="utf-8")
+    for name, drill in DRILLS.items():
+        assert drill.says
+        assert f"| `{name}` |" in page
