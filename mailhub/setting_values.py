@@ -9,9 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote, urlsplit
+
+from mailhub.relay_presets import PRESETS
 
 RELAY_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 """Schemes of a relay's URL and the port that is meant when none is given (RFC 5321 §4.5.4.2, RFC 6409, RFC 8314)."""
@@ -21,7 +25,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True)
 class Relay:
-    """An SMTP server that takes our mail. `messages_per_second` 0 means no limit."""
+    """An SMTP server that takes our mail. `messages_per_second` 0 means no limit.
+
+    `tls` and `verify` are what was asked for; `encryption` and `verifies` are what follows from them.
+    """
 
     name: str
     scheme: str
@@ -32,6 +39,42 @@ class Relay:
     max_connections: int = 10
     messages_per_second: float = 0.0
     messages_per_connection: int = 500
+    max_age_seconds: int = 300
+    idle_seconds: int = 30
+    tls: Literal["", "none", "opportunistic", "require"] = ""
+    verify: bool | None = None
+    ca_file: str = ""
+    auth: Literal["auto", "plain", "login", "xoauth2"] = "auto"
+    password_in_clear: bool = False
+    preset: str = ""
+
+    @property
+    def is_loopback(self) -> bool:
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def encryption(self) -> Literal["none", "opportunistic", "require", "implicit"]:
+        """`implicit`: TLS from the first byte; `require`: STARTTLS or nothing; `opportunistic`: STARTTLS if offered."""
+        if self.scheme == "smtps":
+            return "implicit"
+        if self.scheme == "smtp+starttls":
+            return "require"
+        return self.tls or ("none" if self.is_loopback else "opportunistic")
+
+    @property
+    def verifies(self) -> bool:
+        """Whether the certificate must be good. Under `opportunistic` only when asked, or when a password follows."""
+        if self.encryption != "opportunistic":
+            return True
+        return bool(self.username) if self.verify is None else self.verify
+
+    @property
+    def may_sign_in_clear(self) -> bool:
+        """Whether the password may go without TLS: on this machine, or because it was said so."""
+        return self.password_in_clear or (self.scheme == "smtp" and self.is_loopback)
 
     @property
     def url(self) -> str:
@@ -39,6 +82,21 @@ class Relay:
         host = f"[{self.host}]" if ":" in self.host else self.host
         user = f"{self.username}:***@" if self.username else ""
         return f"{self.scheme}://{user}{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds that a whole verb may take: the minima of RFC 5321 §4.5.3.2, the connection itself apart.
+
+    `block` is for each 64 kB of a letter that the relay takes, `end` for its answer to the final dot.
+    """
+
+    connect: float = 15
+    banner: float = 300
+    command: float = 300
+    data: float = 120
+    block: float = 180
+    end: float = 600
 
 
 def text(value: str) -> str:
@@ -101,6 +159,22 @@ def durations(value: str) -> tuple[int, ...]:
     return tuple(seconds)
 
 
+def timeouts(value: str) -> Timeouts:
+    """`2s` for every verb, or `banner=30s end=5m` for some; the others keep the minima of RFC 5321."""
+    if not value:
+        return Timeouts()
+    names = [field.name for field in fields(Timeouts)]
+    if "=" not in value:
+        return Timeouts(**dict.fromkeys(names, durations(value)[0]))
+    given = {}
+    for word in value.split():
+        name, _, duration = word.partition("=")
+        if name not in names:
+            raise ValueError(f"{name!r} is none of {', '.join(names)}")
+        given[name] = durations(duration)[0]
+    return Timeouts(**given)
+
+
 def web_url(value: str) -> str:
     """An origin, with no path: links are made by joining it with a path. Empty when not given."""
     if not value:
@@ -145,7 +219,13 @@ def relay(name: str, url: str, limits: Mapping[str, str]) -> Relay:
         raise ValueError("must be like smtp://host:25, smtp+starttls://user:password@host:587 or smtps://host:465")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must have nothing after the host and port (a password's special characters are %-encoded)")
-    return Relay(
+    preset = one_of("", *PRESETS)(limits.get("preset", ""))
+    limits = {**PRESETS.get(preset, {}), **limits}
+    tls = one_of("", "none", "opportunistic", "require")(limits.get("tls", ""))
+    verify = boolean(limits["verify"]) if limits.get("verify") else None
+    if tls and tls != "require" and parts.scheme != "smtp":
+        raise ValueError(f"tls = {tls} is the opposite of {parts.scheme}://")
+    found = Relay(
         name=name,
         scheme=parts.scheme,
         host=parts.hostname,
@@ -155,7 +235,20 @@ def relay(name: str, url: str, limits: Mapping[str, str]) -> Relay:
         max_connections=integer(1, 1000)(limits.get("max_connections", "10")),
         messages_per_second=number(limits.get("messages_per_second", "0")),
         messages_per_connection=integer(1, 100000)(limits.get("messages_per_connection", "500")),
+        max_age_seconds=integer(1, 86400)(limits.get("max_age_seconds", "300")),
+        idle_seconds=integer(1, 3600)(limits.get("idle_seconds", "30")),
+        tls=tls,  # type: ignore[arg-type]
+        verify=verify,
+        ca_file=limits.get("ca_file", ""),
+        auth=one_of("auto", "plain", "login", "xoauth2")(limits.get("auth", "auto")),  # type: ignore[arg-type]
+        password_in_clear=boolean(limits.get("password_in_clear", "false")),
+        preset=preset,
     )
+    if verify is False and found.encryption in ("require", "implicit"):
+        raise ValueError("verify = false is for opportunistic TLS; give the server's authority with ca_file instead")
+    if found.ca_file and not os.access(found.ca_file, os.R_OK):
+        raise ValueError(f"ca_file = {found.ca_file!r}: cannot be read")
+    return found
 
 
 def revealed(value: str, environ: Mapping[str, str]) -> str:

@@ -18,12 +18,14 @@ from typing import Any
 import plaster
 
 from mailhub import setting_values as kind
-from mailhub.setting_values import Relay
+from mailhub.relay_presets import PRESETS
+from mailhub.setting_values import Relay, Timeouts
 
 __all__ = [
     "Relay",
     "Settings",
     "SettingsError",
+    "Timeouts",
     "environment_name",
     "make_home",
     "read_ini",
@@ -34,10 +36,6 @@ __all__ = [
 ]
 
 _OURS = ("mailhub.", "sqlalchemy.", "celery.")
-_RELAY = re.compile(r"mailhub\.relay\.([a-z0-9_-]+)\.(url|max_connections|messages_per_second|messages_per_connection)")
-_RELAY_IN_ENVIRONMENT = re.compile(
-    r"MAILHUB_RELAY_([A-Z0-9_]+?)_(URL|MAX_CONNECTIONS|MESSAGES_PER_SECOND|MESSAGES_PER_CONNECTION)"
-)
 
 
 class SettingsError(Exception):
@@ -193,6 +191,13 @@ class Settings:
         "600",
         "A sending task ends after this time and another goes on.",
     )
+    delivery_timeouts: Timeouts = _row(
+        "mailhub.delivery.timeouts",
+        kind.timeouts,
+        "",
+        "How long a relay may take: `30s` for everything, or words like `connect=15s banner=5m command=5m data=2m block=3m "
+        "end=10m`, which are what is used by itself (RFC 5321 §4.5.3.2).",
+    )
     delivery_sweep_seconds: int = _row(
         "mailhub.delivery.sweep_seconds",
         kind.integer(1, 60),
@@ -277,8 +282,29 @@ _RELAY_DOCS = {
     "max_connections": "Open connections at most, over all workers.",
     "messages_per_second": "Letters a second at most, over all workers; 0: no limit.",
     "messages_per_connection": "A connection is closed after so many letters.",
+    "max_age_seconds": "A connection is closed after this time.",
+    "idle_seconds": "A connection without a letter is closed after this time.",
+    "tls": "`none`, `opportunistic` (STARTTLS where it is offered) or `require`. By itself `smtp://` is `none` to this machine and "
+    "`opportunistic` to others; `smtp+starttls://` and `smtps://` are always encrypted.",
+    "verify": "Whether the certificate must be good under `opportunistic`; by itself only when there is a user name. "
+    "`require` and `smtps://` always verify.",
+    "ca_file": "PEM file of the authorities to trust instead of the system's.",
+    "auth": "`plain`, `login`, `xoauth2` (the URL's password is the access token), or `auto`: PLAIN or LOGIN, as offered.",
+    "password_in_clear": "`true` lets the password go to another machine without TLS.",
+    "preset": "Limits fit for a kind of server; what is given beside it wins: "
+    + ", ".join(f"`{name}`" for name in PRESETS) + ".",
 }
-_RELAY_DEFAULTS = {"url": "", "max_connections": "10", "messages_per_second": "0", "messages_per_connection": "500"}
+_RELAY_DEFAULTS = {
+    "max_connections": "10",
+    "messages_per_second": "0",
+    "messages_per_connection": "500",
+    "max_age_seconds": "300",
+    "idle_seconds": "30",
+    "auth": "auto",
+    "password_in_clear": "false",
+}
+_RELAY = re.compile(rf"mailhub\.relay\.([a-z0-9_-]+)\.({'|'.join(_RELAY_DOCS)})")
+_RELAY_IN_ENVIRONMENT = re.compile(rf"MAILHUB_RELAY_([A-Z0-9_]+?)_({'|'.join(_RELAY_DOCS).upper()})")
 
 
 def environment_name(name: str) -> str:
@@ -445,7 +471,7 @@ def settings_page() -> str:
         (row.metadata["name"], row.metadata["default"], row.metadata["doc"], row.metadata["secret"]) for row in _ROWS
     ]
     rows += [
-        (f"mailhub.relay.<name>.{part}", _RELAY_DEFAULTS[part], doc, part == "url") for part, doc in _RELAY_DOCS.items()
+        (f"mailhub.relay.<name>.{part}", _RELAY_DEFAULTS.get(part, ""), doc, part == "url") for part, doc in _RELAY_DOCS.items()
     ]
     for name, default, doc, secret in rows:
         default_cell = f"`{default}`" if default else ""
