@@ -194,13 +194,20 @@ class Connection:
         return self._settled(happenings, now)
 
     def drop(self) -> list[Happening]:
-        """Hang up at once; gives an Ended when a letter is left."""
+        """Hang up at once; gives an Ended when there are letters left."""
         if self._phase == "closed":
             return []
-        ended = self._dialogue.ended or self._dialogue.end("the connection was given up")
-        self._untold.clear()
+        happenings = self._untold
+        if self._dialogue.ended is None:
+            happenings = self._dialogue.end("the connection was given up")
+        self._untold = []
         self._close()
-        return [ended] if ended.unsent or ended.in_doubt is not None else []
+        has_letters = any(
+            isinstance(happening, Answered) or happening.unsent or happening.in_doubt is not None
+            for happening in happenings
+            if isinstance(happening, Answered | Ended)
+        )
+        return happenings if has_letters else []
 
     # Connecting
 
@@ -373,7 +380,7 @@ class Connection:
 
     def _end(self, happenings: list[Happening], reason: str, stage: str = "") -> None:
         if self._dialogue.ended is None:
-            happenings.append(self._dialogue.end(reason, stage))
+            happenings += self._dialogue.end(reason, stage)
 
     def _settled(self, happenings: list[Happening], now: float) -> list[Happening]:
         """What every call ends with: TLS that is to begin, the next deadline and events, or the end."""

@@ -65,6 +65,8 @@ class Dialogue:
         """The relay has asked for its body."""
         self._on_wire: _Letter | None = None
         """Its body has been given, the answer has not come."""
+        self._refused: Answered | None = None
+        """Told when the rest of its group has been answered, so that the next letter can be offered then."""
         self._is_ending = False
         self._needs_reset = False
         self._output: list[bytes] = []
@@ -124,10 +126,16 @@ class Dialogue:
                     self._answer(verb, letter, code, happenings)
                 elif not self.ready:
                     self._open_session(verb, code, happenings)
-                elif verb == "rset" and code != 250:
+                elif verb == "dot":
+                    self._tell_refused(happenings)
+                elif code != 250:
                     happenings.append(self._end(f"RSET was answered by {code} {replies.text}", "mail", code))
         except BadReply as bad:
-            happenings.append(self.end(str(bad)))
+            happenings += self.end(str(bad))
+        if self._refused is not None and happenings and isinstance(happenings[-1], Ended):
+            ended = happenings.pop()
+            self._tell_refused(happenings)
+            happenings.append(ended)
         return happenings
 
     def tls_begun(self) -> None:
@@ -199,15 +207,20 @@ class Dialogue:
         if self._on_wire is not None:
             self._is_ending = True
             return []
+        happenings: list[Happening] = []
+        self._tell_refused(happenings)
         ended = self._end_politely()
-        return [ended] if ended.unsent else []
+        return [*happenings, ended] if ended.unsent else happenings
 
-    def end(self, reason: str, stage: str = "") -> Ended:
-        """The connection is lost, too slow, or given up."""
+    def end(self, reason: str, stage: str = "") -> list[Happening]:
+        """The connection is lost, too slow, or given up. The last of what is told is Ended."""
         if not stage:
             verb = self._expected[0][0] if self._expected else ""
             stage = "starttls" if self.wants_tls else _STAGES[verb] if verb else "idle"
-        return self._end(reason, stage)
+        happenings: list[Happening] = []
+        self._tell_refused(happenings)
+        happenings.append(self._end(reason, stage))
+        return happenings
 
     # Letters
 
@@ -216,9 +229,10 @@ class Dialogue:
         if verb == "body":
             self._body_answered(letter, code, happenings)
         elif code >= 400:
-            self._refuse(verb, letter, code, happenings)
+            self._refuse(verb, letter, code)
             if verb == "data" or not self._is_pipelining:
                 self._needs_reset = letter.mail_taken
+                self._tell_refused(happenings)
         elif verb == "data":
             if code != 354:
                 self._not_smtp(verb, code, happenings)
@@ -228,7 +242,7 @@ class Dialogue:
                     happenings.append(GoAhead(letter.token))
             elif letter.rcpt_taken:
                 # MAIL was refused, RCPT and DATA were not: the final dot might send an empty letter.
-                happenings.append(self.end("the relay asks for a letter that it has refused"))
+                happenings.append(self._end("the relay asks for a letter that it has refused", "data"))
             else:
                 # RFC 2920 §3.1: 354 may come although every recipient was refused.
                 self._write(b".\r\n")
@@ -251,19 +265,22 @@ class Dialogue:
         self._on_wire = None
         happenings.append(Answered(letter.token, Answer(code, self._replies.text, "body")))
         if not is_whole:
-            happenings.append(self.end("the relay refused a letter before its end"))
+            happenings.append(self._end("the relay refused a letter before its end", "body"))
         elif self._is_ending:
             happenings.append(self._end_politely())
         elif self._offered is not None and not self._offered.is_written:
             self._write_envelope(self._offered)
 
-    def _refuse(self, verb: str, letter: _Letter, code: int, happenings: list[Happening]) -> None:
-        if letter.is_refused:
-            return
+    def _refuse(self, verb: str, letter: _Letter, code: int) -> None:
         letter.is_refused = True
-        if letter is self._offered:
+        if letter is self._offered:  # else it was refused already, or taken back
             self._offered = None
-            happenings.append(Answered(letter.token, Answer(code, self._replies.text, _STAGES[verb])))
+            self._refused = Answered(letter.token, Answer(code, self._replies.text, _STAGES[verb]))
+
+    def _tell_refused(self, happenings: list[Happening]) -> None:
+        if self._refused is not None:
+            happenings.append(self._refused)
+            self._refused = None
 
     def _write_envelope(self, letter: _Letter) -> None:
         letter.is_written = True
@@ -370,7 +387,7 @@ class Dialogue:
             self._on_wire = None
             happenings.append(Answered(letter.token, Answer(code, text, "body")))
         elif letter is not None:
-            self._refuse(verb, letter, code, happenings)
+            self._refuse(verb, letter, code)
         happenings.append(self._end(f"421 {text}", stage, code))
 
     def _not_smtp(self, verb: str, code: int, happenings: list[Happening]) -> None:

@@ -168,13 +168,16 @@ def test_all_replies_of_a_refused_group_are_read(
 ) -> None:
     talk = ready()
     talk.offer(1)
-    assert talk.hear(replies) == says
-    assert talk.happenings[1:] == [Answered(1, answer)]
+    first, _, rest = replies.partition(b"\r\n")
+    assert talk.hear(first + b"\r\n") == b""
+    assert talk.hear(rest) == says
     assert not answer.taken
     if says:
+        assert talk.happenings == [Ready()]
         assert not talk.dialogue.can_offer
         talk.hear(b"554 5.5.1 no valid recipients\r\n")
-    assert talk.dialogue.can_offer
+    assert talk.happenings[1:] == [Answered(1, answer)]
+    assert talk.dialogue.can_offer  # with the answer comes the turn of the next
     assert talk.offer(2).startswith(next_mail or b"MAIL")
     talk.hear((b"250 reset\r\n" if next_mail == b"RSET" else b"") + GO)
     assert talk.last == GoAhead(2)
@@ -185,6 +188,21 @@ def test_a_refused_sender_with_an_accepted_recipient_gets_no_empty_letter() -> N
     talk.offer(1)
     assert talk.hear(b"450 no\r\n250 ok\r\n354 go\r\n") == b""
     assert talk.happenings[1] == Answered(1, Answer(450, "no", "mail"))
+    assert talk.ended.unsent == []
+
+
+@pytest.mark.parametrize("end", ["lost", "quit", "no reply"])
+def test_a_refusal_is_told_although_the_rest_of_its_group_does_not_come(end: str) -> None:
+    talk = ready()
+    talk.offer(1)
+    talk.hear(b"250 ok\r\n550 5.1.1 nobody\r\n")
+    if end == "lost":
+        talk.happenings += talk.dialogue.end("gone")
+    elif end == "quit":
+        talk.happenings += [*talk.dialogue.quit(), talk.dialogue.ended]  # type: ignore[list-item]
+    else:
+        talk.hear(b"nonsense\r\n")
+    assert talk.happenings[1] == Answered(1, Answer(550, "5.1.1 nobody", "rcpt"))
     assert talk.ended.unsent == []
 
 
@@ -280,7 +298,8 @@ def test_a_lost_session_leaves_only_a_whole_body_in_doubt() -> None:
         talk.offer(2)
         talk.dialogue.body(BODY)
         talk.dialogue.sent(min(written, len(talk.dialogue.take())))
-        ended = talk.dialogue.end("gone")
+        [ended] = talk.dialogue.end("gone")
+        assert isinstance(ended, Ended)
         assert (ended.in_doubt, ended.unsent, ended.stage) == (in_doubt, unsent, "body")
 
 
@@ -296,7 +315,7 @@ def test_a_refusal_before_the_letter_s_end_ends_the_session() -> None:
     assert talk.said[1:] == []
 
 
-@pytest.mark.parametrize("reply", [b"354 go on\r\n", b"nonsense\r\n", b"25 ok\r\n", b"999 ok\r\n", b"250-a\r\n251 b\r\n"])
+@pytest.mark.parametrize("reply", [b"354 go\r\n", b"what\r\n", b"25 ok\r\n", b"999 ok\r\n", b"250-a\r\n251 b\r\n"])
 def test_what_is_no_answer_to_a_body_leaves_it_in_doubt(reply: bytes) -> None:
     talk = ready()
     talk.offer(1)
@@ -306,7 +325,7 @@ def test_what_is_no_answer_to_a_body_leaves_it_in_doubt(reply: bytes) -> None:
     assert talk.ended.in_doubt == 1
 
 
-@pytest.mark.parametrize("replies", [b"354 go\r\n", b"250 ok\r\n354 go\r\n", b"250 ok\r\n250 ok\r\n250 ok\r\n", b"ok\r\n"])
+@pytest.mark.parametrize("replies", [b"354 go\r\n", b"250 ok\r\n354 go\r\n", b"250 ok\r\n" * 3, b"ok\r\n"])
 def test_what_is_no_answer_to_an_envelope_leaves_the_letter_unsent(replies: bytes) -> None:
     talk = ready()
     talk.offer(1)
@@ -689,7 +708,8 @@ def test_a_reply_beyond_its_bounds_ends_the_session_however_it_is_cut(hostile: b
 
 def test_texts_are_cut_and_harmless() -> None:
     reader = ReplyReader()
-    reader.feed(b"".join(b"550-" + b"x" * 2000 + b"\r\n" for _n in range(90)) + b"550 end\r\n" + b"250 a\0b\x1b[2Jc\xff\n")
+    long = (b"550-" + b"x" * 2000 + b"\r\n") * 90
+    reader.feed(long + b"550 end\r\n" + b"250 a\0b\x1b[2Jc\xff\n")
     assert reader.next() == 550
     assert len(reader.text) <= MAX_TEXT
     assert not reader.is_empty
