@@ -54,6 +54,7 @@ class Dialogue:
         self.wants_tls = tls == "implicit"
         self.letters = 0
         self.turn = 0
+        self._is_pipelining = False
         self._tls: Tls = tls
         self._sign_in = sign_in
         self._auth_lines: list[bytes] = []
@@ -142,6 +143,7 @@ class Dialogue:
         """TLS is up: what was known before is forgotten, the session begins again (RFC 3207 §4.2)."""
         self.wants_tls, self.encrypted = False, True
         self.features = {}
+        self._is_pipelining = False
         if self._tls == "implicit":
             self._expect("banner")
         else:
@@ -251,10 +253,14 @@ class Dialogue:
             self._not_smtp(verb, code, happenings)
         elif verb == "mail":
             letter.mail_taken = True
-            self._next_command("rcpt", letter)
+            if not self._is_pipelining:
+                self._write(letter.commands[1])
+                self._expect("rcpt", letter)
         else:
             letter.rcpt_taken = True
-            self._next_command("data", letter)
+            if not self._is_pipelining:
+                self._write(letter.commands[2])
+                self._expect("data", letter)
 
     def _body_answered(self, letter: _Letter, code: int, happenings: list[Happening]) -> None:
         is_whole = self._sent >= letter.end_at
@@ -297,16 +303,7 @@ class Dialogue:
             mail += rcpt + data
         self._write(mail)
 
-    def _next_command(self, verb: str, letter: _Letter) -> None:
-        if not self._is_pipelining and not letter.is_refused:
-            self._write(letter.commands[1 if verb == "rcpt" else 2])
-            self._expect(verb, letter)
-
     # The session
-
-    @property
-    def _is_pipelining(self) -> bool:
-        return "PIPELINING" in self.features
 
     def _open_session(self, verb: str, code: int, happenings: list[Happening]) -> None:
         """The reply to what comes before the first letter."""
@@ -315,6 +312,7 @@ class Dialogue:
             self._say_hello()
         elif verb == "ehlo" and code == 250:
             self.features = features_of(text)
+            self._is_pipelining = "PIPELINING" in self.features
             self._encrypt_or_sign_in(happenings)
         elif verb == "ehlo" and code >= 500:
             self._write(f"HELO {self.own_name}\r\n".encode())

@@ -77,9 +77,9 @@ class ReplyReader:
             if end < 0:
                 return 0
             self._at = end + 1
-            line = buffer[at:end].rstrip(b"\r")
+            line = buffer[at : end - 1] if buffer[end - 1] == 13 else buffer[at:end]
             code, mark = line[:3], line[3:4]
-            if not (code.isdigit() and b"200" <= code < b"600" and len(code) == 3 and mark in (b" ", b"-", b"")):
+            if not (code.isdigit() and len(code) == 3 and b"200" <= code < b"600" and mark in b" -"):
                 raise BadReply(f"the relay does not speak SMTP: {line[:80]!r}")
             if self._code and code != self._code:
                 raise BadReply(f"the relay's answer has two codes: {self._code.decode()}, {code.decode()}")

@@ -15,6 +15,7 @@ from mailhub.mail.smtp_happenings import Answer, Answered, Ended, GoAhead, Happe
 from mailhub.mail.smtp_wire import (
     MAX_LINE,
     MAX_TEXT,
+    BadReply,
     Envelope,
     ReplyReader,
     UnsafeLetter,
@@ -785,3 +786,12 @@ def test_what_is_waited_for_is_named_and_each_reply_begins_anew() -> None:
     assert [wait for wait, _turn in seen] == ["banner", "command", "", "command", "command", "data", "", "end"]
     turns = [turn for wait, turn in seen if wait]
     assert turns == sorted(set(turns))
+
+
+def test_a_reply_may_have_no_words_and_a_bare_line_end() -> None:
+    reader = ReplyReader()
+    reader.feed(b"250\r\n250 \n250-\n250\n\n")
+    assert [reader.next() for _n in range(3)] == [250, 250, 250]
+    assert reader.text == "\n"
+    with pytest.raises(BadReply):
+        reader.next()
