@@ -106,7 +106,7 @@ class Sink:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sender = recipient = ""
-        ready = False
+        has_sender = ready = False
         writer.write(b"220 sink\r\n")
         while line := await reader.readline():
             verb = line[:4].upper()
@@ -115,8 +115,12 @@ class Sink:
                 writer.write(b"250-sink\r\n" + pipelining + b"250-SIZE 50000000\r\n250 8BITMIME\r\n")
             elif verb == b"MAIL":
                 sender, recipient, ready = _address(line), "", False
-                if not await self._answer(writer, "mail", sender, "250 ok"):
+                reply = await self._answer(writer, "mail", sender, "250 ok")
+                if not reply:
                     return
+                has_sender = reply.startswith("2")
+            elif verb == b"RCPT" and not has_sender:
+                writer.write(b"503 5.5.1 MAIL first\r\n")
             elif verb == b"RCPT":
                 recipient = _address(line)
                 self.envelopes[recipient] += 1

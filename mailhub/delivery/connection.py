@@ -1,14 +1,15 @@
 """One connection to a relay that never blocks, for a loop that drives many of them in one thread.
 
-The loop asks `fileno`, `events` and `deadline`, calls `handle` when the socket is ready and `expire` when the deadline has
-come, and gets happenings: Ready, GoAhead(token), Answered(token, answer) and, once and last, Ended. What is said is the
-business of `mailhub.mail.smtp_dialogue`; here are the socket, TLS, the name's addresses and the time-outs.
+The loop asks `fileno`, `events` and `deadline`, calls `handle` when the file is ready and `expire` when the deadline
+has come, and gets happenings: Ready, GoAhead(token), Answered(token, answer) and, once and last, Ended. What is said
+is the business of `mailhub.mail.smtp_dialogue`; here are the socket, TLS, the name's addresses and the time-outs.
 
 In the steady state a letter costs one `recv` (the answer to the letter before, and the go-ahead) and one `send`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import socket
@@ -50,7 +51,7 @@ class Connection:
     """A session with a relay, from the look-up of its name to its end."""
 
     def __init__(self, relay: Relay, timeouts: Timeouts, *, now: float, own_name: str = "") -> None:
-        """Begin to connect. What fails at once is told by the first `handle` or `expire`; `deadline` has come then.
+        """Begin to connect. What fails at once is told by the first `expire`: `fileno` is -1 and `deadline` has come.
 
         `own_name` is said in EHLO; by itself this machine's full name or its address. `now` is a monotonic time.
         """
@@ -71,6 +72,8 @@ class Connection:
         self._tls: Tls | None = None
         self._stays_clear = False
         self._unsent: memoryview | None = None
+        self._in_records = 0
+        """Bytes of the session in the records that are being written, until the first of these is."""
         self._armed: tuple[str, int] | None = None
         self._failure = ""
         self._untold: list[Happening] = []
@@ -173,7 +176,7 @@ class Connection:
         return self._settled(happenings, now)
 
     def retract(self) -> object | None:
-        """Take back the last offered letter that has no body yet; its token, or None. Once more takes the one before it.
+        """Take back the last offered letter that has no body yet; its token, or None. Again: the one before it.
 
         A letter whose envelope has not been written leaves no trace. Else the connection is given up, because the relay
         would take what comes next for that letter's body: at once and without a happening (`is_closed`); or, while
@@ -185,19 +188,26 @@ class Connection:
         return token
 
     def close(self, now: float) -> list[Happening]:
-        """End politely, without waiting: QUIT and away. A letter on the wire gets its answer first, then Ended comes."""
+        """End politely, without waiting: QUIT and away. A letter on the wire gets its answer first, then Ended."""
         happenings = self._dialogue.quit()
         self._write(happenings)
         return self._settled(happenings, now)
 
     def drop(self) -> list[Happening]:
-        """Hang up at once; gives an Ended when a letter is left."""
+        """Hang up at once; gives an Ended when there are letters left."""
         if self._phase == "closed":
             return []
-        ended = self._dialogue.ended or self._dialogue.end("the connection was given up")
-        self._untold.clear()
+        happenings = self._untold
+        if self._dialogue.ended is None:
+            happenings = self._dialogue.end("the connection was given up")
+        self._untold = []
         self._close()
-        return [ended] if ended.unsent or ended.in_doubt is not None else []
+        has_letters = any(
+            isinstance(happening, Answered) or happening.unsent or happening.in_doubt is not None
+            for happening in happenings
+            if isinstance(happening, Answered | Ended)
+        )
+        return happenings if has_letters else []
 
     # Connecting
 
@@ -277,11 +287,13 @@ class Connection:
             self._dialogue.tls_begun()
             happenings += self._dialogue.receive(self._tls.decrypt())
         except (OSError, ValueError) as failure:
-            self._write(happenings)  # the alert that says why
+            with contextlib.suppress(OSError):
+                if self._socket is not None:
+                    self._socket.send(self._tls.encrypt(b""))  # the alert that says why
             self._tls_failed(failure, happenings, now)
 
     def _tls_failed(self, failure: OSError | ValueError, happenings: list[Happening], now: float) -> None:
-        """Under `opportunistic` a letter goes in clear rather than not at all, over a new connection; a password never."""
+        """Under `opportunistic` mail goes in clear rather than not at all, over a new connection; a password never."""
         relay = self.relay
         is_optional = relay.encryption == "opportunistic" and not relay.verifies and not self._dialogue.ready
         if not is_optional or (relay.username and not relay.may_sign_in_clear) or self._address is None:
@@ -328,13 +340,14 @@ class Connection:
         dialogue, peer = self._dialogue, self._socket
         if peer is None or self._phase in ("connect", "lookup"):
             return
+        if dialogue.ended is not None and self._unsent is not None:
+            return  # Half a letter that has been answered must not be completed.
         while True:
             piece: bytes | memoryview | None = self._unsent
             if piece is None:
                 piece = dialogue.take()
                 if self._tls is not None:
-                    # What has been encrypted counts as sent: which part of a record has arrived nobody knows.
-                    dialogue.sent(len(piece))
+                    self._in_records = len(piece)
                     piece = self._tls.encrypt(piece)
                 if not piece:
                     return
@@ -347,6 +360,10 @@ class Connection:
                 return
             if self._tls is None:
                 dialogue.sent(n)
+            elif n:
+                # How much of the letter is in the part that went nobody can say, so all of it counts.
+                dialogue.sent(self._in_records)
+                self._in_records = 0
             if n < len(piece):
                 self._unsent = memoryview(piece)[n:]
                 return
@@ -354,14 +371,16 @@ class Connection:
 
     def _send_failed(self, failure: OSError, happenings: list[Happening]) -> None:
         """The relay has closed; what it said before may still be there, a 421 for instance."""
-        if self._dialogue.ended is None and self._phase == "talk":
-            self._unsent = None
+        self._unsent = None
+        if self._phase == "tls":
+            return  # The next read tells, and there may be an alert to read.
+        if self._dialogue.ended is None:
             self._read(happenings, self.used_at)
         self._end(happenings, f"the relay hung up: {failure.strerror or failure}")
 
     def _end(self, happenings: list[Happening], reason: str, stage: str = "") -> None:
         if self._dialogue.ended is None:
-            happenings.append(self._dialogue.end(reason, stage))
+            happenings += self._dialogue.end(reason, stage)
 
     def _settled(self, happenings: list[Happening], now: float) -> list[Happening]:
         """What every call ends with: TLS that is to begin, the next deadline and events, or the end."""

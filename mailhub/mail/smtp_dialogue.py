@@ -54,6 +54,7 @@ class Dialogue:
         self.wants_tls = tls == "implicit"
         self.letters = 0
         self.turn = 0
+        self._is_pipelining = False
         self._tls: Tls = tls
         self._sign_in = sign_in
         self._auth_lines: list[bytes] = []
@@ -65,6 +66,8 @@ class Dialogue:
         """The relay has asked for its body."""
         self._on_wire: _Letter | None = None
         """Its body has been given, the answer has not come."""
+        self._refused: Answered | None = None
+        """Told when the rest of its group has been answered, so that the next letter can be offered then."""
         self._is_ending = False
         self._needs_reset = False
         self._output: list[bytes] = []
@@ -124,16 +127,23 @@ class Dialogue:
                     self._answer(verb, letter, code, happenings)
                 elif not self.ready:
                     self._open_session(verb, code, happenings)
-                elif verb == "rset" and code != 250:
+                elif verb == "dot":
+                    self._tell_refused(happenings)
+                elif code != 250:
                     happenings.append(self._end(f"RSET was answered by {code} {replies.text}", "mail", code))
         except BadReply as bad:
-            happenings.append(self.end(str(bad)))
+            happenings += self.end(str(bad))
+        if self._refused is not None and happenings and isinstance(happenings[-1], Ended):
+            ended = happenings.pop()
+            self._tell_refused(happenings)
+            happenings.append(ended)
         return happenings
 
     def tls_begun(self) -> None:
         """TLS is up: what was known before is forgotten, the session begins again (RFC 3207 §4.2)."""
         self.wants_tls, self.encrypted = False, True
         self.features = {}
+        self._is_pipelining = False
         if self._tls == "implicit":
             self._expect("banner")
         else:
@@ -199,17 +209,20 @@ class Dialogue:
         if self._on_wire is not None:
             self._is_ending = True
             return []
-        if self.ready and not self._expected and self._open is None:
-            self._write(b"QUIT\r\n")
-        ended = self._end("closed")
-        return [ended] if ended.unsent else []
+        happenings: list[Happening] = []
+        self._tell_refused(happenings)
+        ended = self._end_politely()
+        return [*happenings, ended] if ended.unsent else happenings
 
-    def end(self, reason: str, stage: str = "") -> Ended:
-        """The connection is lost, too slow, or given up."""
+    def end(self, reason: str, stage: str = "") -> list[Happening]:
+        """The connection is lost, too slow, or given up. The last of what is told is Ended."""
         if not stage:
             verb = self._expected[0][0] if self._expected else ""
             stage = "starttls" if self.wants_tls else _STAGES[verb] if verb else "idle"
-        return self._end(reason, stage)
+        happenings: list[Happening] = []
+        self._tell_refused(happenings)
+        happenings.append(self._end(reason, stage))
+        return happenings
 
     # Letters
 
@@ -218,9 +231,10 @@ class Dialogue:
         if verb == "body":
             self._body_answered(letter, code, happenings)
         elif code >= 400:
-            self._refuse(verb, letter, code, happenings)
+            self._refuse(verb, letter, code)
             if verb == "data" or not self._is_pipelining:
                 self._needs_reset = letter.mail_taken
+                self._tell_refused(happenings)
         elif verb == "data":
             if code != 354:
                 self._not_smtp(verb, code, happenings)
@@ -230,7 +244,7 @@ class Dialogue:
                     happenings.append(GoAhead(letter.token))
             elif letter.rcpt_taken:
                 # MAIL was refused, RCPT and DATA were not: the final dot might send an empty letter.
-                happenings.append(self.end("the relay asks for a letter that it has refused"))
+                happenings.append(self._end("the relay asks for a letter that it has refused", "data"))
             else:
                 # RFC 2920 §3.1: 354 may come although every recipient was refused.
                 self._write(b".\r\n")
@@ -239,10 +253,14 @@ class Dialogue:
             self._not_smtp(verb, code, happenings)
         elif verb == "mail":
             letter.mail_taken = True
-            self._next_command("rcpt", letter)
+            if not self._is_pipelining:
+                self._write(letter.commands[1])
+                self._expect("rcpt", letter)
         else:
             letter.rcpt_taken = True
-            self._next_command("data", letter)
+            if not self._is_pipelining:
+                self._write(letter.commands[2])
+                self._expect("data", letter)
 
     def _body_answered(self, letter: _Letter, code: int, happenings: list[Happening]) -> None:
         is_whole = self._sent >= letter.end_at
@@ -253,21 +271,22 @@ class Dialogue:
         self._on_wire = None
         happenings.append(Answered(letter.token, Answer(code, self._replies.text, "body")))
         if not is_whole:
-            happenings.append(self.end("the relay refused a letter before its end"))
+            happenings.append(self._end("the relay refused a letter before its end", "body"))
         elif self._is_ending:
-            if not self._expected:
-                self._write(b"QUIT\r\n")
-            happenings.append(self._end("closed"))
+            happenings.append(self._end_politely())
         elif self._offered is not None and not self._offered.is_written:
             self._write_envelope(self._offered)
 
-    def _refuse(self, verb: str, letter: _Letter, code: int, happenings: list[Happening]) -> None:
-        if letter.is_refused:
-            return
+    def _refuse(self, verb: str, letter: _Letter, code: int) -> None:
         letter.is_refused = True
-        if letter is self._offered:
+        if letter is self._offered:  # else it was refused already, or taken back
             self._offered = None
-            happenings.append(Answered(letter.token, Answer(code, self._replies.text, _STAGES[verb])))
+            self._refused = Answered(letter.token, Answer(code, self._replies.text, _STAGES[verb]))
+
+    def _tell_refused(self, happenings: list[Happening]) -> None:
+        if self._refused is not None:
+            happenings.append(self._refused)
+            self._refused = None
 
     def _write_envelope(self, letter: _Letter) -> None:
         letter.is_written = True
@@ -284,16 +303,7 @@ class Dialogue:
             mail += rcpt + data
         self._write(mail)
 
-    def _next_command(self, verb: str, letter: _Letter) -> None:
-        if not self._is_pipelining and not letter.is_refused:
-            self._write(letter.commands[1 if verb == "rcpt" else 2])
-            self._expect(verb, letter)
-
     # The session
-
-    @property
-    def _is_pipelining(self) -> bool:
-        return "PIPELINING" in self.features
 
     def _open_session(self, verb: str, code: int, happenings: list[Happening]) -> None:
         """The reply to what comes before the first letter."""
@@ -302,6 +312,7 @@ class Dialogue:
             self._say_hello()
         elif verb == "ehlo" and code == 250:
             self.features = features_of(text)
+            self._is_pipelining = "PIPELINING" in self.features
             self._encrypt_or_sign_in(happenings)
         elif verb == "ehlo" and code >= 500:
             self._write(f"HELO {self.own_name}\r\n".encode())
@@ -374,12 +385,20 @@ class Dialogue:
             self._on_wire = None
             happenings.append(Answered(letter.token, Answer(code, text, "body")))
         elif letter is not None:
-            self._refuse(verb, letter, code, happenings)
+            self._refuse(verb, letter, code)
         happenings.append(self._end(f"421 {text}", stage, code))
 
     def _not_smtp(self, verb: str, code: int, happenings: list[Happening]) -> None:
         reason = f"{verb.upper()} was answered by {code} {self._replies.text}"
         happenings.append(self._end(reason, _STAGES[verb], code))
+
+    def _end_politely(self) -> Ended:
+        """QUIT, unless the relay would take it for a part of something that is under way."""
+        can_quit = self.ready and not self._expected and self._open is None
+        ended = self._end("closed")
+        if can_quit:
+            self._write(b"QUIT\r\n")
+        return ended
 
     def _end(self, reason: str, stage: str = "idle", code: int = 0) -> Ended:
         """Settle every letter that is left. `code`: the last reply is the cause."""
@@ -395,6 +414,7 @@ class Dialogue:
         self.ended = Ended(reason, unsent, in_doubt, stage, answer, self.ready)
         self._offered = self._open = self._on_wire = None
         self._expected.clear()
+        self._output.clear()
         self.wants_tls = False
         return self.ended
 

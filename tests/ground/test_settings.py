@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mailhub.settings import SettingsError, environment_name, read_ini, read_settings, shown
+from mailhub.relay_presets import PRESETS
+from mailhub.settings import Relay, SettingsError, Timeouts, environment_name, read_ini, read_settings, shown
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -169,6 +170,96 @@ def test_relays_by_name_and_from_the_environment(tmp_path: Path) -> None:
 
 def test_a_relay_without_url_is_a_fault() -> None:
     assert "mailhub.relay.other.url" in faults({"mailhub.relay.other.max_connections": "3"})[0]
+
+
+def relay_of(tmp_path: Path, url: str, **options: str) -> Relay:
+    raw = {"mailhub.home": str(tmp_path), "mailhub.relay.default.url": url}
+    given = {f"mailhub.relay.default.{name}": text for name, text in options.items()}
+    return read_settings({**raw, **given}, {}).relays["default"]
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "encryption", "verifies", "in_clear"),
+    [
+        ("smtp://127.0.0.1", {}, "none", True, True),
+        ("smtp://u:p@localhost", {}, "none", True, True),
+        ("smtp://[::1]", {}, "none", True, True),
+        ("smtp://relay.example.org", {}, "opportunistic", False, False),
+        ("smtp://u:p@relay.example.org", {}, "opportunistic", True, False),
+        ("smtp://u:p@relay.example.org", {"verify": "false"}, "opportunistic", False, False),
+        ("smtp://relay.example.org", {"verify": "true"}, "opportunistic", True, False),
+        ("smtp://relay.example.org", {"tls": "require"}, "require", True, False),
+        ("smtp://relay.example.org", {"tls": "none"}, "none", True, False),
+        ("smtp://127.0.0.1", {"tls": "opportunistic"}, "opportunistic", False, True),
+        ("smtp://relay.example.org", {"password_in_clear": "true"}, "opportunistic", False, True),
+        ("smtp+starttls://relay.example.org", {}, "require", True, False),
+        ("smtps://127.0.0.1", {}, "implicit", True, False),
+    ],
+)
+def test_how_a_relay_is_encrypted(
+    tmp_path: Path, url: str, options: dict[str, str], encryption: str, verifies: bool, in_clear: bool
+) -> None:
+    relay = relay_of(tmp_path, url, **options)
+    assert relay.encryption == encryption
+    assert relay.may_sign_in_clear == in_clear
+    if encryption != "none":
+        assert relay.verifies == verifies
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "says"),
+    [
+        ("smtps://relay.example.org", {"tls": "none"}, "opposite"),
+        ("smtp+starttls://relay.example.org", {"tls": "opportunistic"}, "opposite"),
+        ("smtp+starttls://relay.example.org", {"verify": "false"}, "ca_file"),
+        ("smtp://relay.example.org", {"tls": "require", "verify": "false"}, "ca_file"),
+        ("smtp://relay.example.org", {"tls": "maybe"}, "one of"),
+        ("smtp://relay.example.org", {"auth": "ntlm"}, "one of"),
+        ("smtp://relay.example.org", {"preset": "sendmail"}, "one of"),
+        ("smtp://relay.example.org", {"ca_file": "/nothing/there.pem"}, "cannot be read"),
+        ("smtp://relay.example.org", {"idle_seconds": "0"}, "between"),
+    ],
+)
+def test_what_a_relay_cannot_be(url: str, options: dict[str, str], says: str) -> None:
+    given = {f"mailhub.relay.default.{name}": text for name, text in options.items()}
+    [fault] = faults({"mailhub.relay.default.url": url, **given})
+    assert says in fault
+
+
+def test_a_preset_gives_limits_and_what_is_given_wins(tmp_path: Path) -> None:
+    exim = relay_of(tmp_path, "smtp://a.example.org", preset="exim", max_connections="4")
+    assert (exim.max_connections, exim.messages_per_connection, exim.messages_per_second) == (4, 10, 0)
+    ses = relay_of(tmp_path, "smtp://a.example.org", preset="ses", messages_per_second="14")
+    assert (ses.messages_per_second, ses.max_age_seconds, ses.idle_seconds) == (14, 60, 10)
+    plain = relay_of(tmp_path, "smtp://a.example.org")
+    assert (plain.max_connections, plain.messages_per_connection) == (10, 500)
+    assert (plain.max_age_seconds, plain.idle_seconds) == (300, 30)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_can_be_used(tmp_path: Path, name: str) -> None:
+    relay = read_settings(
+        {"mailhub.home": str(tmp_path), "mailhub.relay.other.url": "smtp://a.example.org"},
+        {"MAILHUB_RELAY_OTHER_PRESET": name},
+    ).relays["other"]
+    assert relay.preset == name
+    for option, value in PRESETS[name].items():
+        assert getattr(relay, option) == float(value)
+
+
+def test_time_outs_of_delivery(tmp_path: Path) -> None:
+    def timeouts(text: str) -> Timeouts:
+        raw = {"mailhub.home": str(tmp_path), "mailhub.delivery.timeouts": text}
+        return read_settings(raw, {}).delivery_timeouts
+
+    assert timeouts("") == Timeouts(connect=15, banner=300, command=300, data=120, block=180, end=600)
+    assert timeouts("2s") == Timeouts(connect=2, banner=2, command=2, data=2, block=2, end=2)
+    assert timeouts("end=1m banner=5s") == Timeouts(banner=5, end=60)
+
+
+@pytest.mark.parametrize("text", ["soon", "2", "start=5s", "end=", "end=5s 2s"])
+def test_time_outs_that_are_none(text: str) -> None:
+    assert "mailhub.delivery.timeouts" in faults({"mailhub.delivery.timeouts": text})[0]
 
 
 def test_the_secret_is_made_once_and_private(tmp_path: Path) -> None:
