@@ -56,6 +56,40 @@ class Relay:
         return f"{self.scheme}://{user}{host}:{self.port}"
 
 
+@dataclass(frozen=True)
+class LaneLimits:
+    """What one mailbox provider is sent at most through a relay with `lanes`; 0 means no limit."""
+
+    max_connections: int = 0
+    messages_per_second: float = 0.0
+    messages_per_connection: int = 0
+
+
+#: What a server of this kind stands, where nothing else is said. Postfix: smtpd_client_connection_count_limit 50. Exim:
+#: smtp_accept_max 20, and from the 11th letter of a connection it only queues (smtp_accept_queue_per_connection). SES:
+#: reconnect after a fixed number (AWS, "SES SMTP recommendations"). Microsoft 365: 3 connections, 30 letters a minute.
+PRESETS: dict[str, dict[str, str]] = {
+    "smarthost": {},
+    "postfix": {"max_connections": "20"},
+    "exim": {"max_connections": "10", "messages_per_connection": "10"},
+    "ses": {"max_connections": "20", "messages_per_connection": "100"},
+    "google": {"max_connections": "5", "messages_per_connection": "100"},
+    "microsoft": {"max_connections": "3", "messages_per_connection": "100", "messages_per_second": "0.5"},
+    "direct": {"max_connections": "100", "messages_per_connection": "100", "lanes": "true"},
+}
+
+#: By lane of mail/lane.py, after what the providers publish and what KumoMTA ships; `other` is thousands of servers.
+LANE_DEFAULTS: dict[str, dict[str, str]] = {
+    "gmail": {"max_connections": "5", "messages_per_second": "100", "messages_per_connection": "50"},
+    "yahoo": {"max_connections": "10", "messages_per_second": "100", "messages_per_connection": "20"},
+    "microsoft": {"max_connections": "5", "messages_per_second": "100", "messages_per_connection": "50"},
+    "apple": {"max_connections": "10", "messages_per_second": "100", "messages_per_connection": "5"},
+    "mailru": {"max_connections": "10", "messages_per_second": "50", "messages_per_connection": "50"},
+    "yandex": {"max_connections": "10", "messages_per_second": "50", "messages_per_connection": "50"},
+    "other": {"max_connections": "0", "messages_per_second": "0", "messages_per_connection": "100"},
+}
+
+
 def text(value: str) -> str:
     return value
 
@@ -160,6 +194,8 @@ def relay(name: str, url: str, limits: Mapping[str, str]) -> Relay:
         raise ValueError("must be like smtp://host:25, smtp+starttls://user:password@host:587 or smtps://host:465")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must have nothing after the host and port (a password's special characters are %-encoded)")
+    preset = one_of(*PRESETS)(limits.get("preset") or "smarthost")
+    limits = {**PRESETS[preset], **{part: value for part, value in limits.items() if value}}
     return Relay(
         name=name,
         scheme=parts.scheme,
@@ -170,6 +206,28 @@ def relay(name: str, url: str, limits: Mapping[str, str]) -> Relay:
         max_connections=integer(1, 1000)(limits.get("max_connections", "10")),
         messages_per_second=number(limits.get("messages_per_second", "0")),
         messages_per_connection=integer(1, 100000)(limits.get("messages_per_connection", "500")),
+        route=route_name(limits.get("route", name)),
+        weight=number(limits.get("weight", "1")),
+        domains=tuple(host_name(word) for word in limits.get("domains", "").split()),
+        lanes=boolean(limits.get("lanes", "false")),
+        transactional_per_second=number(limits.get("transactional_per_second", "0")),
+        bulk_per_second=number(limits.get("bulk_per_second", "0")),
+    )
+
+
+def route_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_-]{1,40}", value):
+        raise ValueError("a route's name has small letters, digits, _ and -")
+    return value
+
+
+def lane_limits(lane: str, limits: Mapping[str, str]) -> LaneLimits:
+    """A lane's limits: the given ones, and our defaults for the rest."""
+    limits = {**LANE_DEFAULTS[lane], **{part: value for part, value in limits.items() if value}}
+    return LaneLimits(
+        max_connections=integer(0, 1000)(limits["max_connections"]),
+        messages_per_second=number(limits["messages_per_second"]),
+        messages_per_connection=integer(0, 100000)(limits["messages_per_connection"]),
     )
 
 

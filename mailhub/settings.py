@@ -18,9 +18,10 @@ from typing import Any
 import plaster
 
 from mailhub import setting_values as kind
-from mailhub.setting_values import Relay
+from mailhub.setting_values import LaneLimits, Relay
 
 __all__ = [
+    "LaneLimits",
     "Relay",
     "Settings",
     "SettingsError",
@@ -34,10 +35,14 @@ __all__ = [
 ]
 
 _OURS = ("mailhub.", "sqlalchemy.", "celery.")
-_RELAY = re.compile(r"mailhub\.relay\.([a-z0-9_-]+)\.(url|max_connections|messages_per_second|messages_per_connection)")
-_RELAY_IN_ENVIRONMENT = re.compile(
-    r"MAILHUB_RELAY_([A-Z0-9_]+?)_(URL|MAX_CONNECTIONS|MESSAGES_PER_SECOND|MESSAGES_PER_CONNECTION)"
+_RELAY_PARTS = (
+    "url|preset|max_connections|messages_per_second|messages_per_connection|transactional_per_second|bulk_per_second|"
+    "lanes|route|weight|domains"
 )
+_RELAY = re.compile(rf"mailhub\.relay\.([a-z0-9_-]+)\.({_RELAY_PARTS})")
+_RELAY_IN_ENVIRONMENT = re.compile(rf"MAILHUB_RELAY_([A-Z0-9_]+?)_({_RELAY_PARTS.upper()})")
+_LANE_PARTS = "max_connections|messages_per_second|messages_per_connection"
+_LANE = re.compile(rf"mailhub\.lane\.({'|'.join(kind.LANE_DEFAULTS)})\.({_LANE_PARTS})")
 
 
 class SettingsError(Exception):
@@ -268,17 +273,35 @@ class Settings:
 
     relays: dict[str, Relay] = dataclasses.field(default_factory=dict)
     """The SMTP servers by name; always has `default`."""
+    lanes: dict[str, LaneLimits] = dataclasses.field(default_factory=lambda: _lanes({}, {}, []))
+    """The limits of each mailbox provider, for relays with `lanes`."""
 
 
 _ROWS = tuple(f for f in dataclasses.fields(Settings) if "name" in f.metadata)
 _RELAY_DOCS = {
     "url": "`smtp://`, `smtp+starttls://`, `smtps://user:password@host:port`. `mailhub.relay.default.url` is used unless a project "
     "says otherwise; without it, the development mailbox.",
+    "preset": "What kind of server it is: `smarthost`, `postfix`, `exim`, `ses`, `google`, `microsoft`, or `direct` for one "
+    "that hands on to the providers while we wait. Gives defaults to the limits below (docs/delivery-limits.md).",
     "max_connections": "Open connections at most, over all workers.",
     "messages_per_second": "Letters a second at most, over all workers; 0: no limit.",
     "messages_per_connection": "A connection is closed after so many letters.",
+    "transactional_per_second": "Transactional letters a second at most, as a part of the above; 0: no limit of their own.",
+    "bulk_per_second": "Campaigns' letters a second at most, as a part of the above; 0: no limit of their own.",
+    "lanes": "Whether the limits of `mailhub.lane.*` hold for letters through this relay.",
+    "route": "The group that it belongs to; without it, its own name. Projects choose a group.",
+    "weight": "Its share of the group's letters; 0: only when the others are down.",
+    "domains": "Sender domains, separated by spaces, whose letters take this relay's group, whatever the project chose.",
 }
-_RELAY_DEFAULTS = {"url": "", "max_connections": "10", "messages_per_second": "0", "messages_per_connection": "500"}
+_RELAY_DEFAULTS = {
+    "url": "", "preset": "smarthost", "max_connections": "10", "messages_per_second": "0", "messages_per_connection": "500",
+    "transactional_per_second": "0", "bulk_per_second": "0", "lanes": "false", "route": "", "weight": "1", "domains": "",
+}  # fmt: skip
+_LANE_DOCS = {
+    "max_connections": "Connections at most for letters to this provider, a relay with `lanes`; 0: only the relay's own limit.",
+    "messages_per_second": "Letters a second at most to this provider, a relay with `lanes`; 0: no limit.",
+    "messages_per_connection": "Letters to this provider on one connection; 0: only the relay's own limit.",
+}
 
 
 def environment_name(name: str) -> str:
@@ -295,7 +318,7 @@ def read_settings(raw: Mapping[str, str], environ: Mapping[str, str] | None = No
     faults: list[str] = []
     known = {row.metadata["name"] for row in _ROWS}
     for name in sorted(raw):
-        if name.startswith(_OURS) and name not in known and not _RELAY.fullmatch(name):
+        if name.startswith(_OURS) and name not in known and not (_RELAY.fullmatch(name) or _LANE.fullmatch(name)):
             faults.append(f"{name}: there is no such setting")
 
     values: dict[str, Any] = {}
@@ -310,6 +333,7 @@ def read_settings(raw: Mapping[str, str], environ: Mapping[str, str] | None = No
             faults.append(_fault(name, given, error, secret=row.metadata["secret"]))
 
     values["relays"] = _relays(raw, environ, values.get("mailbox_port", 2525), faults)
+    values["lanes"] = _lanes(raw, environ, faults)
     if values.get("reports_database_url") == "embedded":
         values["reports_database_url"] = values.get("database_url", "embedded")
     if values.get("environment") == "production":
@@ -366,6 +390,20 @@ def _relays(
         except ValueError as error:
             faults.append(f"mailhub.relay.{name}.url or its limits: {error}")
     return relays
+
+
+def _lanes(raw: Mapping[str, str], environ: Mapping[str, str], faults: list[str]) -> dict[str, LaneLimits]:
+    lanes = {}
+    for lane in kind.LANE_DEFAULTS:
+        names = {part: f"mailhub.lane.{lane}.{part}" for part in _LANE_DOCS}
+        given = {
+            part: environ.get(environment_name(name), raw.get(name, "")).strip() for part, name in names.items()
+        }
+        try:
+            lanes[lane] = kind.lane_limits(lane, given)
+        except ValueError as error:
+            faults.append(f"mailhub.lane.{lane}.*: {error}")
+    return lanes
 
 
 def _production_faults(values: Mapping[str, Any]) -> list[str]:
@@ -447,11 +485,18 @@ def settings_page() -> str:
     rows += [
         (f"mailhub.relay.<name>.{part}", _RELAY_DEFAULTS[part], doc, part == "url") for part, doc in _RELAY_DOCS.items()
     ]
+    rows += [(f"mailhub.lane.<lane>.{part}", "", doc, False) for part, doc in _LANE_DOCS.items()]
     for name, default, doc, secret in rows:
         default_cell = f"`{default}`" if default else ""
         lines.append(
             f"| `{name}` | `{environment_name(name)}` | {default_cell} | {doc}{' Secret.' if secret else ''} |"
         )
+    lines += [
+        "",
+        "The lanes, and their defaults for connections, letters a second and letters a connection:",
+        "",
+        *(f"* `{lane}`: {', '.join(limits.values())}" for lane, limits in kind.LANE_DEFAULTS.items()),
+    ]
     return "\n".join(lines) + "\n"
 
 
