@@ -284,6 +284,8 @@ _ROWS = tuple(f for f in dataclasses.fields(Settings) if "name" in f.metadata)
 _RELAY_DOCS = {
     "url": "`smtp://`, `smtp+starttls://`, `smtps://user:password@host:port`. `mailhub.relay.default.url` is used unless a project "
     "says otherwise; without it, the development mailbox.",
+    "preset": "What kind of server it is: `smarthost`, `postfix`, `exim`, `ses`, `google`, `microsoft`, or `direct` for one "
+    "that hands on to the providers while we wait. Gives defaults to the limits below (docs/delivery-limits.md).",
     "max_connections": "Open connections at most, over all workers.",
     "messages_per_second": "Letters a second at most, over all workers; 0: no limit.",
     "messages_per_connection": "A connection is closed after so many letters.",

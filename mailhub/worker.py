@@ -6,19 +6,23 @@ celery -A mailhub.worker beat --ini production.ini
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, signals
 from click import Option
+from sqlalchemy.exc import SQLAlchemyError
 
 import mailhub
 from mailhub import logs
 from mailhub.settings import SettingsError, read_ini
 from mailhub.tasks import TASKS, TaskSpec, run, run_sweeps
+from mailhub.tasks.canary import Begun, Watch
 from mailhub.tasks.celery_app import configure
 from mailhub.tasks.heartbeat import Heartbeat
 
@@ -36,6 +40,13 @@ class _Worker:
     registry: Any = None
     queue = ""
     stop = threading.Event()
+    begun: Begun
+
+
+#: Exit code of a worker whose consumer is stuck: EX_TEMPFAIL of sysexits.h. Its supervisor starts it again.
+STUCK_CODE = 75
+#: Children that are still sending get this long, in seconds, to end after the letter at hand.
+LAST_LETTER_SECONDS = 20.0
 
 
 @signals.user_preload_options.connect
@@ -52,10 +63,14 @@ def prepare(options: dict[str, Any], **_kw: Any) -> None:
 
 
 def registry_for(settings: dict[str, Any]) -> Any:
-    """The site's registry, with a flag in shared memory that tells the pool's children to end."""
+    """The site's registry, with a flag in shared memory that tells the pool's children to end.
+
+    They tell through another piece of it when they have begun a task.
+    """
     config = mailhub.configure(settings)
     config.commit()
     config.registry.stop_flag = mmap.mmap(-1, 1)
+    config.registry.task_begun = Begun(mmap.mmap(-1, 8))
     config.registry.heartbeat = None
     return config.registry
 
@@ -79,7 +94,17 @@ def attach(registry: Any) -> None:
 
 def _body(spec: TaskSpec) -> Callable[..., None]:
     def body(*args: Any) -> None:
-        run(_Worker.registry, spec, args)
+        registry = _Worker.registry
+        registry.task_begun.note()
+        heartbeat = registry.heartbeat
+        if heartbeat is None:
+            run(registry, spec, args)
+            return
+        heartbeat.task = spec.name
+        try:
+            run(registry, spec, args)
+        finally:
+            heartbeat.task = ""
 
     body.__name__ = spec.function.__name__
     return body
@@ -137,8 +162,43 @@ def end(**_kw: Any) -> None:
 
 def _sweep_forever() -> None:
     registry = _Worker.registry
+    watch = Watch(
+        registry,
+        _Worker.queue.split(","),
+        host=registry.heartbeat.host,
+        pid=registry.heartbeat.pid,
+        begun=registry.task_begun,
+        started_at=time.monotonic(),
+    )
     while not _Worker.stop.wait(registry.mailhub.delivery_sweep_seconds):
         try:
             run_sweeps(registry)
         except Exception as failure:
             log.warning("sweep.failed", error=type(failure).__name__)
+        try:
+            found = watch.stuck(time.monotonic(), _reaches_broker)
+        except SQLAlchemyError:
+            continue
+        if found is not None:
+            _give_up(watch, *found)
+
+
+def _reaches_broker() -> bool:
+    """Whether the broker takes a new connection: if it does not, it is away, and we are not stuck."""
+    try:
+        with app.connection_for_write(connect_timeout=3) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=5)
+    except Exception:
+        return False
+    return True
+
+
+def _give_up(watch: Watch, queue: str, seconds: float) -> None:
+    """End, so that the supervisor starts a worker that consumes. Its children go with it."""
+    log.error("worker.stuck", queue=queue, canary_waits_seconds=round(seconds), worker=_Worker.registry.heartbeat.name)
+    _Worker.registry.stop_flag[0] = 1
+    ends_at = time.monotonic() + LAST_LETTER_SECONDS
+    with contextlib.suppress(SQLAlchemyError):
+        while watch.busy() and time.monotonic() < ends_at:
+            time.sleep(0.5)
+    os._exit(STUCK_CODE)

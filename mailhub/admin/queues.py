@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from mailhub.models import PeriodicRun, Queue
 from mailhub.reporting import admin as reports
-from mailhub.reporting.admin import Later, Lease, Waiting, Worker
+from mailhub.reporting.admin import CanaryTrip, Later, Lease, Waiting, Worker
 from mailhub.tasks import TASKS, TaskSpec
 from mailhub.web.health import ALIVE_SECONDS
 
@@ -32,6 +32,8 @@ class QueueState:
     later: Later | None
     age_seconds: float | None
     workers: tuple[Worker, ...]
+    #: The last task that did nothing but come through; None before the first one.
+    canary: CanaryTrip | None = None
 
     @property
     def waiting(self) -> int:
@@ -83,6 +85,7 @@ def state(session: Session) -> State:
     now = reports.clock(session)
     waiting, workers = reports.waiting(session), reports.workers(session)
     later = {one.queue: one for one in reports.later(session)}
+    canaries = {one.queue: one for one in reports.canaries(session)}
     queues = []
     for queue in Queue:
         parts = tuple(one for one in waiting if one.queue == queue.value)
@@ -90,7 +93,7 @@ def state(session: Session) -> State:
         age = None if oldest is None else max(0.0, (now - oldest).total_seconds())
         # A worker may serve several queues: "bulk,celery".
         mine = tuple(worker for worker in workers if queue.value in worker.queue.split(","))
-        queues.append(QueueState(queue.value, parts, later.get(queue.value), age, mine))
+        queues.append(QueueState(queue.value, parts, later.get(queue.value), age, mine, canaries.get(queue.value)))
     return State(tuple(queues), tuple(reports.leases(session)), tuple(_periodic(session)))
 
 

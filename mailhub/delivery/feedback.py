@@ -1,7 +1,8 @@
 """What the providers' answers teach us: a (relay, lane) that pushes back is slowed down, held, and let grow again.
 
-Additive increase was measured to be too slow from a letter a minute; rates grow by a tenth a minute, and a lane that
-reaches what was normal for it is free again. Refusals of this kind are about us, never about the person written to.
+The rate is halved, or cut to a letter a minute where the provider's words ask for that; it is held for 5 to 90 minutes,
+then it grows by a tenth a minute, and a lane that reaches what was normal for it is free again. Refusals of this kind
+are about us, never about the person written to.
 """
 
 from __future__ import annotations
@@ -146,7 +147,8 @@ class Feedback:
                 noted.failed += 1
             if answer is not None and answer.code >= 400:
                 noted.blocked += REASONS.get(verdict.reason) == "BLOCK"
-                self._weigh((relay, lane), noted, answer.code, answer.text, pushback(answer.code, answer.text, verdict.reason))
+                asked = pushback(answer.code, answer.text, verdict.reason)
+                self._weigh((relay, lane), noted, answer.code, answer.text, asked)
             else:
                 self._doubts.setdefault((relay, lane), _Doubt()).answers += 1
 
@@ -226,8 +228,9 @@ _COUNT = """
     ) AS n (relay, lane, sent, deferred, failed, blocked), (SELECT clock_timestamp() AS at) AS c
     ORDER BY n.relay, n.lane
     ON CONFLICT (relay, lane) DO UPDATE SET
-        flow = EXCLUDED.flow
-            + l.flow * exp(-least(600, greatest(0, CAST(extract(epoch FROM EXCLUDED.flow_at - l.flow_at) AS double precision))) / 10),
+        flow = EXCLUDED.flow + l.flow * exp(-least(600, greatest(
+            0, CAST(extract(epoch FROM EXCLUDED.flow_at - l.flow_at) AS double precision)
+        )) / 10),
         flow_at = greatest(l.flow_at, EXCLUDED.flow_at),
         sent_at = coalesce(EXCLUDED.sent_at, l.sent_at),
         sent_total = l.sent_total + EXCLUDED.sent_total,

@@ -31,7 +31,9 @@ _HOLD = """
 
 _RENEW = """
     WITH mine AS MATERIALIZED (
-        SELECT relay, lane FROM connection_slot WHERE owner = %(owner)s ORDER BY relay, lane FOR UPDATE
+        SELECT relay, lane FROM connection_slot WHERE owner = %(owner)s AND until > clock_timestamp()
+        ORDER BY relay, lane
+        FOR UPDATE
     )
     UPDATE connection_slot AS s SET until = clock_timestamp() + make_interval(secs => %(lease)s)
     FROM mine AS m WHERE s.relay = m.relay AND s.lane = m.lane AND s.owner = %(owner)s
@@ -113,7 +115,7 @@ def _part(rest: Sequence[Claim], mine: Claim, part: int, extra: int) -> int:
 
 
 def renew(connection: Connection, owner: str, lease_seconds: float) -> None:
-    """Extend the leases of all that the owner holds; from the heartbeat."""
+    """Extend the leases of all that the owner holds; from the heartbeat. What has ended is not revived: acquire it."""
     connection.execute(_RENEW, {"owner": owner, "lease": lease_seconds})
 
 

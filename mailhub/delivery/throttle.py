@@ -149,7 +149,10 @@ class Throttle:
         return {key: limits[key] for key in keys if key in limits}
 
     def refresh(self, connection: Connection, now: float, keys: tuple[str, ...] = ()) -> None:
-        """Read the limits of everything in use, one statement. Called every half second, it keeps `at_hand` from going stale."""
+        """Read the limits of everything in use, one statement.
+
+        Called every half second, it keeps `at_hand` from going stale, so that unlimited work never waits for it.
+        """
         used = {}
         for wanted, allowance in list(self._allowances.items()):
             if now - allowance.used_at <= FORGET_SECONDS or allowance.at_hand(now):

@@ -1,8 +1,9 @@
 """How a provider asks for less: from a refusal to what is done to the lane. Never about the person written to.
 
-Sources: RFC 5321 §4.2.1 and 3.8 (421), RFC 3463 §3.8 (X.7.X), RFC 6647 (greylisting); Google "Email sender guidelines" and
-"SMTP errors and codes" (4.7.28); Yahoo Sender Hub "SMTP error codes" (TS01–TSS09); Microsoft "Outlook.com Postmaster"
-(S3140, S3150, S77x, 4.7.650); Amazon SES "SMTP issues" (454). The measures are those of KumoMTA's default automation.
+Sources: RFC 5321 §4.2.1 and 3.8 (421), RFC 3463 §3.8 (X.7.X), RFC 6647 (greylisting); Google "Email sender guidelines"
+and "SMTP errors and codes" (4.7.28); Yahoo Sender Hub "SMTP error codes" (TS01–TSS09); Microsoft "Outlook.com
+Postmaster" (S3140, S3150, S77x, 4.7.650); Amazon SES "SMTP issues" (454). How hard and how long is after KumoMTA's
+default automation.
 """
 
 import re
@@ -38,7 +39,8 @@ _ONE_CONNECTION = re.compile(
     r"(?:per|in|on|for) (?:this |one |a |each )?(?:smtp )?(?:connection|session)", re.IGNORECASE
 )
 _RESTARTS = re.compile(
-    r"\bidle\b|shutting down|closing (?:connection|transmission|channel)|time.?out|\b4\.4\.2\b|\b4\.3\.2\b", re.IGNORECASE
+    r"\bidle\b|shutting down|closing (?:connection|transmission|channel)|time.?out|\b4\.4\.2\b|\b4\.3\.2\b",
+    re.IGNORECASE,
 )
 # What our relay and we have to settle between us: sending less changes nothing.
 _OUR_SETTINGS = frozenset({"relayauth", "relaydenied", "failedstarttls"})

@@ -71,6 +71,17 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
+class CanaryTrip:
+    """A task that does nothing, on its way through a queue: how long it took, or has waited until now."""
+
+    queue: str
+    seconds: float
+    is_back: bool
+    seen_at: datetime | None
+    seen_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """A chunk that is being sent: letters before `pos` of `n` are settled."""
 
@@ -162,6 +173,11 @@ def later(dbsession: Session) -> list[Later]:
 def workers(dbsession: Session) -> list[Worker]:
     """Worker processes that were seen within a day."""
     return [Worker(*row) for row in dbsession.execute(SQL["admin_workers"].text)]
+
+
+def canaries(dbsession: Session) -> list[CanaryTrip]:
+    """The last canary of each queue."""
+    return [CanaryTrip(*row) for row in dbsession.execute(SQL["admin_canaries"].text)]
 
 
 def leases(dbsession: Session) -> list[Lease]:

@@ -181,5 +181,7 @@ def _note_end(registry: Any, name: str, error: str) -> None:
 
 
 def includeme(config: Configurator) -> None:
+    import mailhub.tasks.canary  # noqa: F401  declares its task and its sweep; it needs the names above
+
     config.registry.publisher = Publisher(config.registry)
     config.add_request_method(enqueue, "enqueue")

@@ -20,8 +20,8 @@ EVERY_SECONDS = 5.0
 
 _BEAT = text(
     """
-    INSERT INTO worker_heartbeat AS w (name, host, pid, queue, role, doing, sent, last_seen_at)
-    VALUES (:name, :host, :pid, :queue, :role, :doing, :sent, clock_timestamp())
+    INSERT INTO worker_heartbeat AS w (name, host, pid, parent_pid, queue, role, doing, sent, last_seen_at)
+    VALUES (:name, :host, :pid, :parent_pid, :queue, :role, :doing, :sent, clock_timestamp())
     ON CONFLICT (name) DO UPDATE SET
         doing = EXCLUDED.doing, sent = EXCLUDED.sent, last_seen_at = EXCLUDED.last_seen_at,
         last_progress_at = CASE WHEN w.sent = EXCLUDED.sent THEN w.last_progress_at ELSE EXCLUDED.last_seen_at END
@@ -30,16 +30,21 @@ _BEAT = text(
 
 
 class Heartbeat:
-    """`name` says who holds a lease. `doing` and `sent` are shown on the queues page; `hooks` run with each beat."""
+    """`name` says who holds a lease. `doing` and `sent` are shown on the queues page; `hooks` run with each beat.
+
+    `task` is the name of the task that runs: a process without it and without anything to do is idle.
+    """
 
     def __init__(self, registry: Any, queue: str, role: str) -> None:
         self._registry = registry
         self.host = socket.gethostname()
         self.pid = os.getpid()
+        self.parent_pid = os.getppid()
         self.queue = queue
         self.role = role
         self.name = f"{queue}@{self.host}:{self.pid}:{os.urandom(3).hex()}"
         self.doing = ""
+        self.task = ""
         self.sent = 0
         self.hooks: list[Callable[[], None]] = []
         self._pause = min(EVERY_SECONDS, registry.mailhub.delivery_lease_seconds / 4)
@@ -61,9 +66,10 @@ class Heartbeat:
                 "name": self.name,
                 "host": self.host,
                 "pid": self.pid,
+                "parent_pid": self.parent_pid,
                 "queue": self.queue,
                 "role": self.role,
-                "doing": self.doing,
+                "doing": self.doing or self.task,
                 "sent": self.sent,
             }
             self._write(_BEAT, values)

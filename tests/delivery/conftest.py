@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import select, text
 
@@ -26,6 +27,7 @@ from mailhub.models import (
 from mailhub.setting_values import relay as parse_relay
 from mailhub.tasks import TASKS, run, run_sweeps
 from tests.conftest import Live, _database, _maintain
+from tests.delivery.brakes import TABLES, connect
 from tests.sink import Script, Sink
 
 HTML = '<p>Dear {{ name|default("friend") }}, <a href="https://example.com/shop">look</a>.</p>'
@@ -175,10 +177,18 @@ def live(one_live: Live) -> Iterator[Live]:
         text("TRUNCATE project, message, message_content, message_event, worker_heartbeat, rate_bucket, connection_slot,"
             " relay_lane, relay_health RESTART IDENTITY CASCADE")
     )
+    one_live.session.execute(text(f"TRUNCATE {', '.join(TABLES)}"))
     one_live.session.commit()
     one_live.registry.mailhub = settings
     one_live.registry.__dict__.pop("stop_flag", None)
     forget_dispatcher()
+
+
+@pytest.fixture
+def database(live: Live) -> Iterator[psycopg.Connection[Any]]:
+    """A plain connection that commits each statement, as the post office's own."""
+    with connect(live) as connection:
+        yield connection
 
 
 @pytest.fixture

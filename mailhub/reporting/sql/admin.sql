@@ -118,6 +118,20 @@ WHERE w.last_seen_at > clock_timestamp() - interval '1 day'
 ORDER BY w.queue, w.role, w.started_at, w.name
 LIMIT 500
 
+-- name: admin_canaries
+-- One row per queue: how long the last canary took to come through, or how long the one on its way has waited.
+-- reads: canary
+-- measured: 0.1 ms
+SELECT
+    c.queue,
+    CASE
+        WHEN c.seen_at >= c.sent_at THEN CAST(extract(epoch FROM c.seen_at - c.sent_at) AS double precision)
+        ELSE CAST(extract(epoch FROM clock_timestamp() - c.sent_at) AS double precision)
+    END AS seconds,
+    coalesce(c.seen_at >= c.sent_at, false) AS is_back, c.seen_at, c.seen_by
+FROM canary AS c
+ORDER BY c.queue
+
 -- name: admin_leases
 -- One row per chunk that somebody is sending now: whose letters, how far, by whom, until when. The oldest first.
 -- reads: chunk_lease, campaign_chunk, campaign, project
