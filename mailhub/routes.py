@@ -99,6 +99,7 @@ def campaigns(config: Configurator) -> None:
     add("campaigns.preview_frame", base + "/preview/frame", factory=campaign)
     add("campaigns.test", base + "/test", factory=campaign)
     add("campaigns.start", base + "/start", factory=campaign)
+    add("campaigns.send_now", base + "/send-now", factory=campaign)
     add("campaigns.pause", base + "/pause", factory=campaign)
     add("campaigns.resume", base + "/resume", factory=campaign)
     add("campaigns.cancel", base + "/cancel", factory=campaign)

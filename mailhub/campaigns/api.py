@@ -65,6 +65,7 @@ def create(context: ProjectContext, request: Request) -> CampaignOut:
     content = cast("service.Content", {
         "subject": given.subject, "preheader": given.preheader, "reply_to": given.reply_to,
         "html": given.html, "text": given.text, "send_at": _moment(given.send_at),
+        "spread_seconds": given.spread_seconds,
     })  # fmt: skip
     if given.from_ is not None:
         content.update(_sender(request, given.from_.email, given.from_.name))
@@ -93,6 +94,10 @@ def change(context: CampaignContext, request: Request) -> CampaignOut:
         if value is None:
             raise _wrong(name, _("This must be text."))
         content[name] = value  # type: ignore[literal-required]
+    if "spread_seconds" in given.model_fields_set:
+        if given.spread_seconds is None:
+            raise _wrong("spread_seconds", _("This must be a whole number."))
+        content["spread_seconds"] = given.spread_seconds
     if "send_at" in given.model_fields_set:
         content["send_at"] = _moment(given.send_at)
     if "from_" in given.model_fields_set:
@@ -127,7 +132,7 @@ def start(context: CampaignContext, request: Request) -> CampaignOut:
     try:
         campaign = service.start(
             request.dbsession, context.project, context.campaign, now=datetime.now(UTC),
-            send_at=context.campaign.send_at, grace_seconds=given.grace_seconds,
+            send_at=context.campaign.send_at, grace_seconds=given.grace_seconds, spread_seconds=given.spread_seconds,
         )  # fmt: skip
     except service.CampaignRefused as refusal:
         raise _problem(refusal) from None

@@ -26,6 +26,8 @@ from mailhub.models import (
 
 #: Longer than this nobody plans ahead; it also keeps a mistyped year out.
 MAX_AHEAD = timedelta(days=366)
+#: A campaign that is started from its page can be undone for so long.
+GRACE_SECONDS = 60
 
 
 def start(
@@ -36,16 +38,19 @@ def start(
     now: datetime,
     send_at: datetime | None = None,
     grace_seconds: int = 0,
+    spread_seconds: int | None = None,
 ) -> Campaign:
     """Start a draft: at once, or `scheduled` for `send_at` or for the end of the grace, whichever is later.
 
-    Raises StateForbids, or CampaignNotReady with the reasons; then nothing has changed. At once means: frozen, its
+    `spread_seconds` replaces the draft's own; the fan-out makes a speed of it. Raises StateForbids, or CampaignNotReady with the reasons; then nothing has changed. At once means: frozen, its
     ledger opened, state `sending`; the caller enqueues `tasks.fan_out`.
     """
     row = locked(dbsession, campaign)
     if row.state != CampaignState.DRAFT:
         raise forbid(row, "start")
     _check_ready(dbsession, project, row)
+    if spread_seconds is not None:
+        row.spread_seconds = spread_seconds
     due = max(filter(None, (send_at, now + timedelta(seconds=grace_seconds))))
     row.send_at = None
     if due > now:
@@ -54,6 +59,19 @@ def start(
         row.control_version += 1
         dbsession.flush()
         return row
+    return _go(dbsession, project, row)
+
+
+def start_now(dbsession: Session, project: Project, campaign: Campaign) -> Campaign:
+    """Start a scheduled campaign without waiting for its time; the caller enqueues `tasks.fan_out`.
+
+    Raises StateForbids, or CampaignNotReady with the reasons; then nothing has changed.
+    """
+    row = locked(dbsession, campaign)
+    if row.state != CampaignState.SCHEDULED:
+        raise forbid(row, "start_now")
+    _check_ready(dbsession, project, row)
+    row.send_at = None
     return _go(dbsession, project, row)
 
 

@@ -14,6 +14,11 @@ from mailhub.web.forms import Form, Invalid
 from mailhub.web.i18n import _
 
 MAX_TEST_ADDRESSES = 5
+#: A campaign that takes longer than a week is several campaigns.
+MAX_SPREAD_SECONDS = 604_800
+MAX_SPREAD_HOURS = MAX_SPREAD_SECONDS // 3600
+#: The choices of the page, in hours; 0 is as fast as possible.
+SPREADS = (0, 1, 2, 4, 8, 12, 24, 48)
 
 
 def _address_or_empty(value: object) -> object:
@@ -84,10 +89,15 @@ class ContentForm(Form):
 
 
 class StartForm(Form):
-    """The last button. `when`: at once, or at a local time in the project's zone."""
+    """The last button. `when`: at once, or at a local time in the project's zone.
+
+    `spread`: over how many hours; "own" takes those of `spread_hours`, 0 is as fast as possible.
+    """
 
     when: Annotated[str, Field(pattern="^(now|later)$")] = "now"
     send_at: str = ""
+    spread: Annotated[str, Field(pattern="^([0-9]{1,3}|own)$")] = "0"
+    spread_hours: Annotated[str, Field(max_length=10)] = ""
 
 
 class LetterTestForm(Form):
@@ -100,6 +110,19 @@ class LetterTestForm(Form):
 
 class ArchiveForm(Form):
     archived: Annotated[str, Field(pattern="^[01]$")] = "1"
+
+
+def spread_seconds_of(form: StartForm) -> int:
+    """The seconds that the letters are spread over; raises Invalid for hours that are none."""
+    typed = form.spread_hours.strip().replace(",", ".") if form.spread == "own" else form.spread
+    try:
+        seconds = round(float(typed) * 3600)
+    except (ValueError, OverflowError):
+        raise Invalid(_("Type a number of hours, up to ${n}.", mapping={"n": MAX_SPREAD_HOURS})) from None
+    least = 1 if form.spread == "own" else 0
+    if not least <= seconds <= MAX_SPREAD_SECONDS:
+        raise Invalid(_("Type a number of hours, up to ${n}.", mapping={"n": MAX_SPREAD_HOURS}))
+    return seconds
 
 
 def typed_addresses(value: str) -> list[str]:

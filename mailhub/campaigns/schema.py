@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from mailhub.campaigns.forms import AddressOrEmpty, Line, Name, Source
+from mailhub.campaigns.forms import MAX_SPREAD_SECONDS, AddressOrEmpty, Line, Name, Source
 from mailhub.campaigns.listing import parts_of
 from mailhub.campaigns.people import REASONS, STATES, Person
 from mailhub.mail.address import InvalidAddress, parse_mailbox
@@ -45,6 +45,8 @@ def _aware(value: datetime) -> datetime:
 
 
 Id = Annotated[int, BeforeValidator(_id)]
+#: The letters are spread evenly over so many seconds; 0: as fast as possible.
+Spread = Annotated[int, Field(ge=0, le=MAX_SPREAD_SECONDS)]
 
 
 class MailboxIn(Form):
@@ -70,6 +72,7 @@ class CampaignIn(Form):
     html: Source = ""
     text: Source = ""
     send_at: datetime | None = None
+    spread_seconds: Spread = 0
 
 
 class CampaignPatch(Form):
@@ -85,13 +88,18 @@ class CampaignPatch(Form):
     html: Source | None = None
     text: Source | None = None
     send_at: datetime | None = None
+    spread_seconds: Spread | None = None
     revision: int | None = None
 
 
 class StartIn(Form):
-    """The campaign waits `grace_seconds` (and for its `send_at`) before it is sent; until then it can be cancelled."""
+    """The campaign waits `grace_seconds` (and for its `send_at`) before it is sent; until then it can be cancelled.
+
+    `spread_seconds` replaces the draft's own.
+    """
 
     grace_seconds: Annotated[int, Field(ge=0, le=86400)] = 0
+    spread_seconds: Spread | None = None
 
 
 class ArchiveIn(Form):
@@ -155,6 +163,7 @@ class CampaignOut(BaseModel):
     text: str | None = None
     revision: int
     send_at: str | None
+    spread_seconds: int
     started_at: str | None
     finished_at: str | None
     archived_at: str | None
@@ -226,6 +235,7 @@ def campaign_out(
         text=written.text if with_letter else None,
         revision=campaign.revision,
         send_at=utc(campaign.send_at),
+        spread_seconds=campaign.spread_seconds,
         started_at=utc(campaign.started_at),
         finished_at=utc(campaign.finished_at),
         archived_at=utc(campaign.archived_at),

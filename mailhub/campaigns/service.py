@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailhub.campaigns.control import cancel, freeze, pause, resume, start, start_due, unschedule
+from mailhub.campaigns.control import cancel, freeze, pause, resume, start, start_due, start_now, unschedule
 from mailhub.campaigns.drafts import Content, archive, copy, create, default_sender_id, remove, update
 from mailhub.campaigns.preflight import Report, examine
 from mailhub.campaigns.refusals import (
@@ -41,6 +41,7 @@ __all__ = [
     "send_test",
     "start",
     "start_due",
+    "start_now",
     "unschedule",
     "update",
 ]

@@ -12,7 +12,15 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from mailhub.campaigns import service, tasks
-from mailhub.campaigns.forms import ArchiveForm, LetterTestForm, StartForm, local_moment, typed_addresses
+from mailhub.campaigns.control import GRACE_SECONDS
+from mailhub.campaigns.forms import (
+    ArchiveForm,
+    LetterTestForm,
+    StartForm,
+    local_moment,
+    spread_seconds_of,
+    typed_addresses,
+)
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.testing import TEST_BURST, TEST_SECONDS, preview_url
 from mailhub.campaigns.views.draft import review_page
@@ -30,28 +38,51 @@ _EDIT = {"permission": "campaigns:edit", "request_method": "POST"}
 
 @view_config(route_name="campaigns.start", renderer="campaigns/review.html", **_START)
 def start(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
-    """Send now, or at the chosen time; refused with the whole list of reasons."""
+    """Send in a minute, so that it can be undone, or at the chosen time; refused with the whole list of reasons."""
     now = datetime.now(UTC)
     form = forms.read(request, StartForm)
     send_at = None
-    if form.value is not None and form.value.when == "later":
+    spread_seconds = 0
+    given = form.value
+    if given is not None:
         try:
-            send_at = local_moment(form.value.send_at, ZoneInfo(context.project.time_zone), now)
+            spread_seconds = spread_seconds_of(given)
+        except Invalid as wrong:
+            form.refuse("spread_hours" if given.spread == "own" else "spread", wrong.message)
+    if given is not None and given.when == "later":
+        try:
+            send_at = local_moment(given.send_at, ZoneInfo(context.project.time_zone), now)
         except Invalid as wrong:
             form.refuse("send_at", wrong.message)
     if form.value is None and is_draft(context.campaign):
         request.response.status_int = 422
         return review_page(context, request, errors=form.errors, values=form.values)
     try:
-        campaign = service.start(request.dbsession, context.project, context.campaign, now=now, send_at=send_at)
+        campaign = service.start(
+            request.dbsession, context.project, context.campaign, now=now, send_at=send_at,
+            grace_seconds=0 if send_at is not None else GRACE_SECONDS, spread_seconds=spread_seconds,
+        )  # fmt: skip
     except service.CampaignNotReady:
         request.response.status_int = 422
         return review_page(context, request, refused=True)
     except service.CampaignRefused as refusal:
         return _back(context, request, refusal.message, "bad")
     tasks.after_start(request, campaign)
-    if campaign.state == CampaignState.SCHEDULED:
+    if send_at is not None:
         return _back(context, request, _("The campaign is scheduled. Until then it can be taken back."))
+    return _back(context, request, _("The campaign goes out in a minute. Until then it can be undone."))
+
+
+@view_config(route_name="campaigns.send_now", **_START)
+def send_now(context: CampaignContext, request: Request) -> Response:
+    """Do not wait for the end of the grace, or for the scheduled time."""
+    try:
+        campaign = service.start_now(request.dbsession, context.project, context.campaign)
+    except service.CampaignNotReady as refusal:
+        return _back(context, request, words(request, refusal.reasons[0]), "bad")
+    except service.CampaignRefused as refusal:
+        return _back(context, request, refusal.message, "bad")
+    tasks.after_start(request, campaign)
     return _back(context, request, _("The campaign is being sent."))
 
 
