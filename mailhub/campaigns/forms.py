@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field
@@ -106,6 +107,13 @@ class LetterTestForm(Form):
     addresses: Annotated[str, Field(max_length=2000)] = ""
     subscriber: Number = None
     back: str = ""
+
+
+class AgainForm(Form):
+    """Which letter is sent again, none for all of them; `back`: the filter of the people page it was asked on."""
+
+    message_id: UUID | None = None
+    back: Annotated[str, Field(pattern="^(unknown|failed)?$")] = ""
 
 
 class ArchiveForm(Form):

@@ -104,6 +104,7 @@ _NOT_NOW = {
     "cancel": _("Only a campaign that is scheduled, being sent or paused can be cancelled."),
     "start_now": _("Only a scheduled campaign waits for its time."),
     "unschedule": _("Only a scheduled campaign can be taken back."),
+    "again": _("Letters are sent again only by a campaign that is being sent, paused or sent, and not in the archive."),
     "archive": _("A campaign that is being sent can't be archived. Wait for its end or cancel it."),
 }
 _ALREADY = {

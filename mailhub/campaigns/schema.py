@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from mailhub.campaigns.forms import MAX_SPREAD_SECONDS, AddressOrEmpty, Line, Name, Source
 from mailhub.campaigns.listing import parts_of
-from mailhub.campaigns.people import REASONS, STATES, Person
+from mailhub.campaigns.people import REASONS, REFUSALS, STATES, Person
 from mailhub.mail.address import InvalidAddress, parse_mailbox
 from mailhub.models import Campaign, CampaignCount, CampaignVersion, Sender
 from mailhub.web.api import utc
@@ -113,6 +114,26 @@ class LetterTestIn(Form):
     subscriber_id: Annotated[int | None, BeforeValidator(lambda value: None if value is None else _id(value))] = None
 
 
+class AgainIn(Form):
+    """Which letters: those named by `message_id` of `/recipients`, or all of them."""
+
+    message_ids: Annotated[list[UUID], Field(min_length=1, max_length=1000)] | None = None
+
+
+class LeftOutOut(BaseModel):
+    """Letters that stay as they are: `hard`, the address takes no mail for good; `stopped`, the person has left."""
+
+    hard: int
+    stopped: int
+
+
+class AgainOut(BaseModel):
+    """`n` letters are sent again."""
+
+    n: int
+    left_out: LeftOutOut
+
+
 class ListQuery(Form):
     state: Literal["draft", "scheduled", "sending", "paused", "sent", "cancelled"] | None = None
     limit: Annotated[int, Field(ge=1, le=API_LIMIT_MAX)] = API_LIMIT
@@ -120,10 +141,14 @@ class ListQuery(Form):
 
 
 class RecipientsQuery(Form):
-    """`queued` people have no row yet: their number is in the campaign's `counts`."""
+    """`queued` people have no row before the first attempt: their number is in the campaign's `counts`.
+
+    `reason` says why somebody was left out, or why the relay refused; `code` is the relay's answer.
+    """
 
     state: Literal[("queued", *STATES)] | None = None  # type: ignore[valid-type]
-    reason: Literal[REASONS] | None = None  # type: ignore[valid-type]
+    reason: Literal[(*REASONS, *REFUSALS)] | None = None  # type: ignore[valid-type]
+    code: Annotated[int, Field(ge=200, le=599)] | None = None
     limit: Annotated[int, Field(ge=1, le=API_LIMIT_MAX)] = API_LIMIT
     after: str | None = None
 
@@ -180,8 +205,10 @@ class RecipientOut(BaseModel):
     email: str | None
     state: str
     reason: str
+    smtp_code: int | None
     smtp_reply: str
     attempts: int
+    due_at: str | None
     settled_at: str | None
     opened: int
     redirected: int
@@ -253,8 +280,10 @@ def recipient_out(person: Person, *, with_address: bool) -> RecipientOut:
         email=message.email if with_address else None,
         state=message.state,
         reason=message.reason,
+        smtp_code=message.smtp_code,
         smtp_reply=message.smtp_reply if with_address else "",
         attempts=message.attempts,
+        due_at=utc(message.due_at),
         settled_at=utc(message.settled_at),
         opened=person.opened,
         redirected=person.clicked,

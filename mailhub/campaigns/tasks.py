@@ -11,7 +11,7 @@ from sqlalchemy import and_, or_, select
 from mailhub import logs
 from mailhub.campaigns import audience, control
 from mailhub.delivery import service as delivery
-from mailhub.delivery.tasks import cancel_rest, pump, send_due
+from mailhub.delivery.tasks import cancel_rest, pump, send_again, send_due
 from mailhub.models import Campaign, CampaignState, CampaignVersion, Project, Queue
 from mailhub.security import audit
 from mailhub.tasks import sweep, task
@@ -75,6 +75,16 @@ def after_resume(request: Request, campaign: Campaign) -> None:
     """What every door does after `service.resume`: the journal, and the wake-up."""
     audit.note(request, "campaign.resumed", campaign, name=campaign.name)
     request.enqueue(fan_out, campaign.project_id, campaign.id)
+
+
+def after_again(request: Request, campaign: Campaign, action: str, again: delivery.Again) -> None:
+    """What every door does after `service.resend` and `retry`: the journal, and the wake-ups."""
+    if not again.n:
+        return
+    audit.note(request, f"campaign.{action}", campaign, name=campaign.name, letters=again.n)
+    if again.later:
+        request.enqueue(send_again, campaign.project_id, campaign.id)
+    request.enqueue(pump)
 
 
 def after_cancel(request: Request, campaign: Campaign) -> None:

@@ -6,10 +6,22 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from mailhub.delivery.accept import Attachment, SingleLetter, accept
+from mailhub.delivery.again import Again, AgainForbidden, is_hard, resend_unknown, retry_failed
 from mailhub.delivery.fan_out import fan_out
 from mailhub.models import WorkerHeartbeat
 
-__all__ = ["Attachment", "SingleLetter", "accept", "fan_out", "relay_trouble"]
+__all__ = [
+    "Again",
+    "AgainForbidden",
+    "Attachment",
+    "SingleLetter",
+    "accept",
+    "fan_out",
+    "is_hard",
+    "relay_trouble",
+    "resend_unknown",
+    "retry_failed",
+]
 
 
 def relay_trouble(dbsession: Session, relay: str) -> str:

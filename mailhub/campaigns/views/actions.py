@@ -14,6 +14,7 @@ from pyramid.view import view_config
 from mailhub.campaigns import service, tasks
 from mailhub.campaigns.control import GRACE_SECONDS
 from mailhub.campaigns.forms import (
+    AgainForm,
     ArchiveForm,
     LetterTestForm,
     StartForm,
@@ -25,6 +26,7 @@ from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.testing import TEST_BURST, TEST_SECONDS, preview_url
 from mailhub.campaigns.views.draft import review_page
 from mailhub.campaigns.views.page import addresses_of, is_draft, words
+from mailhub.delivery.service import Again
 from mailhub.models import Campaign, CampaignState
 from mailhub.security.audit import note
 from mailhub.web import forms, htmx
@@ -103,6 +105,40 @@ def cancel(context: CampaignContext, request: Request) -> Response:
         said = _("The campaign is a draft again. Nothing was sent.")
         return _move(context, request, service.unschedule, _noted("campaign.unscheduled"), said)
     return _move(context, request, service.cancel, tasks.after_cancel, _("The campaign was cancelled."))
+
+
+@view_config(route_name="campaigns.resend", **_START)
+def resend(context: CampaignContext, request: Request) -> Response:
+    """Letters in doubt, once more: all, or one person's."""
+    return _again(context, request, service.resend, "resent")
+
+
+@view_config(route_name="campaigns.retry", **_START)
+def retry(context: CampaignContext, request: Request) -> Response:
+    """Failed letters whose failure may pass, once more: all, or one person's."""
+    return _again(context, request, service.retry, "retried")
+
+
+def _again(context: CampaignContext, request: Request, deed: Callable[..., Again], action: str) -> Response:
+    form = forms.read(request, AgainForm)
+    if form.value is None:
+        return _back(context, request, next(iter(form.errors.values())), "bad")
+    one = form.value.message_id
+    try:
+        again = deed(request.dbsession, context.campaign, [one] if one is not None else None)
+    except service.CampaignRefused as refusal:
+        return _back(context, request, refusal.message, "bad")
+    tasks.after_again(request, context.campaign, action, again)
+    if again.n:
+        request.notice(_("Letters that are sent again: ${n}.", mapping={"n": again.n}), "ok")
+    elif not (again.hard or again.stopped):
+        request.notice(_("There is no such letter any more."), "info")
+    if again.hard or again.stopped:
+        left_out = {"hard": again.hard, "stopped": again.stopped}
+        request.notice(_("Left out: ${hard} whose address takes no mail for good, ${stopped} who have left or are on "
+                         "the stop list.", mapping=left_out), "info")  # fmt: skip
+    at = addresses_of(request, context.campaign)
+    return htmx.redirect(request, at("people", state=form.value.back) if form.value.back else at("show"))
 
 
 @view_config(route_name="campaigns.copy", **_EDIT)
