@@ -21,6 +21,8 @@ class Lock(IntEnum):
     PARTITIONS = 7_301_600_011
     RETENTION = 7_301_600_012
     DEMO = 7_301_600_013
+    RATES = 7_301_600_014
+    SLOTS = 7_301_600_015
 
 
 def make_engine(

@@ -32,6 +32,21 @@ class Relay:
     max_connections: int = 10
     messages_per_second: float = 0.0
     messages_per_connection: int = 500
+    #: The group that it belongs to: projects choose groups; empty in the ini means its own name.
+    route: str = ""
+    #: Its part of the group's letters; 0: in reserve.
+    weight: float = 1.0
+    #: Sender domains whose letters go this way.
+    domains: tuple[str, ...] = ()
+    #: True where it hands on to the providers while we wait: then `mailhub.lane.*` limits hold for it.
+    lanes: bool = False
+    #: Limits of a kind of mail; 0 means none.
+    transactional_per_second: float = 0.0
+    bulk_per_second: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.route:
+            object.__setattr__(self, "route", self.name)
 
     @property
     def url(self) -> str:

@@ -71,7 +71,7 @@ def create(context: ProjectContext, request: Request) -> CampaignOut:
     content = cast("service.Content", {
         "subject": given.subject, "preheader": given.preheader, "reply_to": given.reply_to,
         "html": given.html, "text": given.text, "send_at": _moment(given.send_at),
-        "spread_seconds": given.spread_seconds,
+        "spread_seconds": given.spread_seconds or None,
     })  # fmt: skip
     if given.from_ is not None:
         content.update(_sender(request, given.from_.email, given.from_.name))
@@ -103,7 +103,7 @@ def change(context: CampaignContext, request: Request) -> CampaignOut:
     if "spread_seconds" in given.model_fields_set:
         if given.spread_seconds is None:
             raise _wrong("spread_seconds", _("This must be a whole number."))
-        content["spread_seconds"] = given.spread_seconds
+        content["spread_seconds"] = given.spread_seconds or None
     if "send_at" in given.model_fields_set:
         content["send_at"] = _moment(given.send_at)
     if "from_" in given.model_fields_set:

@@ -54,7 +54,7 @@ def start(
         raise forbid(row, "start")
     _check_ready(dbsession, project, row)
     if spread_seconds is not None:
-        row.spread_seconds = spread_seconds
+        row.spread_seconds = spread_seconds or None
     due = max(filter(None, (send_at, now + timedelta(seconds=grace_seconds))))
     row.send_at = None
     if due > now:

@@ -31,7 +31,7 @@ class Content(TypedDict, total=False):
     html: str
     text: str
     send_at: datetime | None
-    spread_seconds: int
+    spread_seconds: int | None
 
 
 def locked(dbsession: Session, campaign: Campaign) -> Campaign:

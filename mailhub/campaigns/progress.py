@@ -88,7 +88,7 @@ def progress_of(dbsession: Session, campaign: Campaign, *, now: datetime) -> Pro
         rate_of(count, now) if sending and count is not None else None,
         now,
         campaign.send_at,
-        campaign.spread_seconds,
+        campaign.spread_seconds or 0,
         campaign.again_unknown_at is not None or campaign.again_failed_at is not None,
     )
 

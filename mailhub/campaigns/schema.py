@@ -262,7 +262,7 @@ def campaign_out(
         text=written.text if with_letter else None,
         revision=campaign.revision,
         send_at=utc(campaign.send_at),
-        spread_seconds=campaign.spread_seconds,
+        spread_seconds=campaign.spread_seconds or 0,
         started_at=utc(campaign.started_at),
         finished_at=utc(campaign.finished_at),
         archived_at=utc(campaign.archived_at),

@@ -70,6 +70,15 @@ from mailhub.models.subscriber_import import (
     ImportState,
     SubscriberImport,
 )
+from mailhub.models.throttle import (
+    Canary,
+    ConnectionSlot,
+    ProjectTurn,
+    RateBucket,
+    RelayHealth,
+    RelayLane,
+    RelayState,
+)
 
 __all__ = [
     "AdminToken",
@@ -89,7 +98,9 @@ __all__ = [
     "CampaignState",
     "CampaignStats",
     "CampaignVersion",
+    "Canary",
     "ChunkLease",
+    "ConnectionSlot",
     "EventType",
     "IdempotencyKey",
     "ImportRejectedRow",
@@ -110,8 +121,13 @@ __all__ = [
     "PeriodicRun",
     "Project",
     "ProjectDay",
+    "ProjectTurn",
     "Queue",
+    "RateBucket",
     "RateLimit",
+    "RelayHealth",
+    "RelayLane",
+    "RelayState",
     "Role",
     "Sender",
     "SkipReason",

@@ -65,8 +65,8 @@ class Campaign(Base):
     version: Mapped[int | None]
     fanned_out_at: Mapped[datetime | None]
     send_at: Mapped[datetime | None]
-    #: The letters are spread evenly over so many seconds; 0: as fast as possible. Frozen with the start.
-    spread_seconds: Mapped[int] = mapped_column(Integer, server_default="0")
+    #: The letters are spread evenly over so many seconds; none: as fast as the limits allow. Frozen with the start.
+    spread_seconds: Mapped[int | None] = mapped_column(Integer)
     #: Letters in doubt, and failed ones, that were settled before this moment are to be sent again, and are not yet.
     again_unknown_at: Mapped[datetime | None]
     again_failed_at: Mapped[datetime | None]

@@ -86,6 +86,8 @@ class WorkerHeartbeat(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     host: Mapped[str]
     pid: Mapped[int]
+    #: The first process of a pool's child.
+    parent_pid: Mapped[int | None]
     queue: Mapped[str]
     #: "main" for a worker's first process, "pool" for its children.
     role: Mapped[str] = mapped_column(server_default="main")

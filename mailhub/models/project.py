@@ -23,6 +23,8 @@ class Project(Base):
     language: Mapped[str] = mapped_column(server_default="en")
     postal_address: Mapped[str] = mapped_column(server_default="")
     relay: Mapped[str] = mapped_column(server_default="default")
+    #: Letters a second at most, over all relays and workers; none: no limit.
+    messages_per_second: Mapped[float | None]
     #: The owner's service message: who gets a notice of each new subscriber (empty: nobody).
     notify_email: Mapped[str] = mapped_column(server_default="")
     archived_at: Mapped[datetime | None]

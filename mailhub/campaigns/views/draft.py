@@ -185,7 +185,7 @@ def review_page(
     list_ids = audience.list_ids_of(dbsession, project.id, campaign.id)
     report = service.examine(dbsession, project, campaign)
     zone = ZoneInfo(project.time_zone)
-    hours = campaign.spread_seconds / 3600
+    hours = (campaign.spread_seconds or 0) / 3600
     return {
         "campaign": campaign,
         "at": at,

@@ -1,10 +1,10 @@
-"""Campaigns: spread over so many hours, letters to be sent again, and marks from which their speed is read."""
+"""Campaigns: letters that are to be sent again, and marks from which their speed is read."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
-down_revision = "0005"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -34,7 +34,6 @@ END $$
 
 
 def upgrade() -> None:
-    op.add_column("campaign", sa.Column("spread_seconds", sa.Integer(), server_default="0", nullable=False))
     for name in ("again_unknown_at", "again_failed_at"):
         op.add_column("campaign", sa.Column(name, sa.DateTime(timezone=True), nullable=True))
     op.create_index(
@@ -60,5 +59,5 @@ def downgrade() -> None:
     for name in ("mark_at", "mark_done", "before_at", "before_done"):
         op.drop_column("campaign_count", name)
     op.drop_index("ix_campaign_again", table_name="campaign")
-    for name in ("spread_seconds", "again_unknown_at", "again_failed_at"):
+    for name in ("again_unknown_at", "again_failed_at"):
         op.drop_column("campaign", name)
