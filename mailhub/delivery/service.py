@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, text
-from sqlalchemy.orm import Session
-
 from mailhub.delivery.accept import Attachment, SingleLetter, accept
 from mailhub.delivery.again import Again, AgainForbidden, is_hard, resend_unknown, retry_failed
 from mailhub.delivery.fan_out import fan_out
-from mailhub.models import WorkerHeartbeat
+from mailhub.delivery.lanes import Down, LaneProgress, Limit, down_of, lanes_of, limit_of
+from mailhub.delivery.routing import Routes
+from mailhub.models import Project
+from mailhub.settings import Settings
 
 __all__ = [
     "Again",
     "AgainForbidden",
     "Attachment",
+    "Down",
+    "LaneProgress",
+    "Limit",
     "SingleLetter",
     "accept",
+    "down_of",
     "fan_out",
     "is_hard",
-    "relay_trouble",
+    "lanes_of",
+    "limit_of",
+    "relays_for",
     "resend_unknown",
     "retry_failed",
 ]
 
 
-def relay_trouble(dbsession: Session, relay: str) -> str:
-    """Why the relay takes nothing now, in its own words; empty when nobody waits for it. For a campaign's page."""
-    found = select(WorkerHeartbeat.doing).where(
-        WorkerHeartbeat.doing.startswith(f"relay {relay}: ", autoescape=True),
-        WorkerHeartbeat.last_seen_at > text("clock_timestamp() - interval '15 s'"),
-    )
-    doing = dbsession.scalars(found.limit(1)).first()
-    return doing.partition(": ")[2] if doing else ""
+def relays_for(settings: Settings, project: Project, sender_email: str = "") -> tuple[str, ...]:
+    """The names of the relays that the project's letters from this sender may take."""
+    routes = Routes(settings.relays)
+    return routes.members(routes.route_of(project.relay, sender_email.rpartition("@")[2]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from mailhub.campaigns import control, service, tasks
+from mailhub.mail.lane import LANES
 from mailhub.models import (
     AuditEntry,
     Campaign,
@@ -19,6 +21,9 @@ from mailhub.models import (
     CampaignState,
     CampaignVersion,
     Link,
+    RateBucket,
+    RelayHealth,
+    RelayLane,
     Sender,
     Suppression,
 )
@@ -421,3 +426,61 @@ def test_the_end_of_a_spread_moves_with_what_is_left(cast: Cast, dbsession):
     assert progress_of(dbsession, cast.campaign, now=now).spread_ends_at == now + timedelta(seconds=2700)
     cast.campaign.state = CampaignState.PAUSED
     assert progress_of(dbsession, cast.campaign, now=now).spread_ends_at is None
+
+
+def on_its_way(dbsession, cast: Cast, registry) -> None:
+    start(dbsession, cast)
+    dbsession.commit()
+    run(registry, tasks.fan_out.spec, (cast.project.id, cast.campaign.id))
+    dbsession.expire_all()
+
+
+def test_lanes_and_their_limits_are_on_the_page(cast: Cast, client, dbsession, registry):
+    on_its_way(dbsession, cast, registry)
+    dbsession.add(RelayLane(relay="default", lane=LANES[0], rate=0.5, reason="ratelimit", last_code=421,
+                            last_reply="<script>alert(1)</script>", slowed_at=datetime.now(UTC)))  # fmt: skip
+    dbsession.add(RelayLane(relay="default", lane="other", rate=0.5, reason="ratelimit", last_code=421,
+                            last_reply="<script>alert(1)</script>", slowed_at=datetime.now(UTC)))  # fmt: skip
+    dbsession.add(RateBucket(key="relay:default", rate=7.5, burst=1.0, tokens=1.0))
+    dbsession.commit()
+    client.sign_in(cast.analyst)
+    page = client.fragment(cast.path(), "campaign-progress")
+    assert "All recipients" in page
+    assert "0 of 3" in page
+    assert "Slowed down by the provider" in page
+    assert "too many letters at once" in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "At most 7.5 letters per second: the limit of the mail server." in page
+    cast.campaign.state = CampaignState.SENT
+    dbsession.commit()
+    assert "All recipients" not in client.fragment(cast.path(), "campaign-progress")
+
+
+def test_a_mail_server_that_is_down_is_said_in_a_sentence(cast: Cast, client, dbsession, registry):
+    on_its_way(dbsession, cast, registry)
+    now = datetime.now(UTC)
+    dbsession.add(RelayHealth(relay="default", state="down", reason="<b>Connection refused", since=now,
+                              probe_at=now + timedelta(seconds=30)))  # fmt: skip
+    dbsession.commit()
+    client.sign_in(cast.bob)
+    page = client.fragment(cast.path(), "campaign-progress")
+    assert "The mail server takes no letters since" in page
+    assert "&lt;b&gt;Connection refused" in page
+    assert "3 letters wait." in page
+    assert "The server is tried again at" in page
+    cast.campaign.state = CampaignState.PAUSED
+    dbsession.commit()
+    assert "takes no letters" not in client.fragment(cast.path(), "campaign-progress")
+
+
+def test_a_poll_of_a_moving_campaign_costs_few_statements_and_no_letters(cast: Cast, client, dbsession, registry,
+                                                                         count_statements):  # fmt: skip
+    on_its_way(dbsession, cast, registry)
+    client.sign_in(cast.bob)
+    asked = {"HX-Request": "true", "HX-Target": "section#campaign-progress"}
+    first = client.get(cast.path(), headers=asked)
+    with count_statements() as seen:
+        client.get(cast.path(), headers=asked | {"HX-PTag": first.headers["HX-PTag"]}, status=304)
+    assert len(seen) <= 13, seen
+    assert not [one for one in seen if re.search(r"\bmessage(_event)?\b", one)]

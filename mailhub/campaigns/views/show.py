@@ -9,7 +9,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from mailhub.campaigns import audience, listing, people, troubles
+from mailhub.campaigns import audience, listing, people, roads, troubles
 from mailhub.campaigns.progress import Progress, progress_of
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.views.page import addresses_of, is_draft, may_send_again
@@ -56,10 +56,10 @@ def progress(context: CampaignContext, request: Request) -> dict[str, Any] | Res
     if is_draft(context.campaign):
         return htmx.redirect(request, addresses_of(request, context.campaign)("content"))
     current = progress_of(request.dbsession, context.campaign, now=datetime.now(UTC))
-    version = f"{current.version}-{request.locale_name}"
-    if htmx.unchanged(request, version):
-        return htmx.not_modified(version)
-    return _progress(context, request, current)
+    shown = _progress(context, request, current)
+    if htmx.unchanged(request, shown["version"]):
+        return htmx.not_modified(shown["version"])
+    return shown
 
 
 @view_config(route_name="campaigns.show", permission="campaigns:view", request_method="GET",
@@ -88,11 +88,14 @@ def _troubles(context: CampaignContext, request: Request, current: Progress) -> 
 
 
 def _progress(context: CampaignContext, request: Request, current: Progress) -> dict[str, Any]:
+    ways = roads.roads_of(request.dbsession, request.registry.mailhub, context.project, context.campaign)
     return {
         "campaign": context.campaign,
         "at": addresses_of(request, context.campaign),
         "progress": current,
-        "version": f"{current.version}-{request.locale_name}",
+        "roads": ways,
+        "named": bool(request.has_permission("subscribers:view")),
+        "version": f"{current.version}-{ways.version}-{request.locale_name}",
         "said": _SAID[CampaignState(context.campaign.state)],
         "zone": context.project.time_zone,
     }
