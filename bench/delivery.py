@@ -42,7 +42,6 @@ PARTS = {
     "far": Part(campaign.far_away, True, "the same, 50 ms round trip, 40 connections"),
     "single": Part(campaign.single, True, "single letters by the API while a campaign runs"),
     "letters": Part(alone.letters, True, "making letters, one process"),
-    "smtp": Part(alone.smtp, True, "our SMTP client, one process"),
     "fan_out": Part(scale.fan_outs, False, "fan-out of 1 M people (10 M with --large)"),
     "claim": Part(scale.claim_costs, False, "a claim at 10 k and 1 M people (10 M with --large)"),
     "limits": Part(limits.limits, False, "200 letters/s over eight processes"),

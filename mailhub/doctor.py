@@ -6,7 +6,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,8 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mailhub import migrations
 from mailhub.broker import EMBEDDED, broker_options, conninfo
-from mailhub.delivery.smtp import Connection as SmtpConnection
-from mailhub.delivery.smtp import RelayDown, Timeouts
+from mailhub.delivery.greeting import RelayDown, greet
 from mailhub.settings import Relay, Settings
 
 OLDEST_POSTGRESQL = 15
@@ -172,12 +170,8 @@ def _late(settings: Settings) -> str:
 
 
 def _relay(relay: Relay) -> str:
-    connection = SmtpConnection(relay, Timeouts())
-    try:
-        return f"{relay.url} answers"
-    finally:
-        with suppress(OSError):
-            connection.quit()
+    encryption = greet(relay)
+    return f"{relay.url} answers" + (f", {encryption}" if encryption else "")
 
 
 def _rows(settings: Settings, query: str) -> list[dict[str, object]]:

@@ -99,9 +99,12 @@ def campaigns(config: Configurator) -> None:
     add("campaigns.preview_frame", base + "/preview/frame", factory=campaign)
     add("campaigns.test", base + "/test", factory=campaign)
     add("campaigns.start", base + "/start", factory=campaign)
+    add("campaigns.send_now", base + "/send-now", factory=campaign)
     add("campaigns.pause", base + "/pause", factory=campaign)
     add("campaigns.resume", base + "/resume", factory=campaign)
     add("campaigns.cancel", base + "/cancel", factory=campaign)
+    add("campaigns.resend", base + "/resend", factory=campaign)
+    add("campaigns.retry", base + "/retry", factory=campaign)
     add("campaigns.copy", base + "/copy", factory=campaign)
     add("campaigns.archive", base + "/archive", factory=campaign)
     add("campaigns.delete", base + "/delete", factory=campaign)
@@ -147,7 +150,7 @@ def api(config: Configurator) -> None:
     campaign = "mailhub.campaigns.resources.CampaignContext"
     add("api.campaigns", "/campaigns", factory=PROJECT)
     add("api.campaign", "/campaigns/{campaign_id}", factory=campaign)
-    for action in ("start", "pause", "resume", "cancel", "archive", "test"):
+    for action in ("start", "pause", "resume", "cancel", "resend", "retry", "archive", "test"):
         add(f"api.campaign_{action}", "/campaigns/{campaign_id}/" + action, factory=campaign)
     add("api.campaign_recipients", "/campaigns/{campaign_id}/recipients", factory=campaign)
     add("api.campaign_stats", "/campaigns/{campaign_id}/stats", factory="mailhub.stats.resources.CampaignStatsContext")

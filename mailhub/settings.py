@@ -284,8 +284,8 @@ _ROWS = tuple(f for f in dataclasses.fields(Settings) if "name" in f.metadata)
 _RELAY_DOCS = {
     "url": "`smtp://`, `smtp+starttls://`, `smtps://user:password@host:port`. `mailhub.relay.default.url` is used unless a project "
     "says otherwise; without it, the development mailbox.",
-    "preset": "What kind of server it is: `smarthost`, `postfix`, `exim`, `ses`, `google`, `microsoft`, or `direct` for one "
-    "that hands on to the providers while we wait. Gives defaults to the limits below (docs/delivery-limits.md).",
+    "preset": "Limits fit for a kind of server; what is given beside it wins (docs/delivery-limits.md): "
+    + ", ".join(f"`{name}`" for name in PRESETS) + ".",
     "max_connections": "Open connections at most, over all workers.",
     "messages_per_second": "Letters a second at most, over all workers; 0: no limit.",
     "messages_per_connection": "A connection is closed after so many letters.",
@@ -298,8 +298,6 @@ _RELAY_DOCS = {
     "ca_file": "PEM file of the authorities to trust instead of the system's.",
     "auth": "`plain`, `login`, `xoauth2` (the URL's password is the access token), or `auto`: PLAIN or LOGIN, as offered.",
     "password_in_clear": "`true` lets the password go to another machine without TLS.",
-    "preset": "Limits fit for a kind of server; what is given beside it wins: "
-    + ", ".join(f"`{name}`" for name in PRESETS) + ".",
     "transactional_per_second": "Transactional letters a second at most, as a part of the above; 0: no limit of their own.",
     "bulk_per_second": "Campaigns' letters a second at most, as a part of the above; 0: no limit of their own.",
     "lanes": "Whether the limits of `mailhub.lane.*` hold for letters through this relay.",

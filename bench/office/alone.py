@@ -8,12 +8,9 @@ from pathlib import Path
 
 from bench.office.campaign import Asked, Figures, office
 from bench.office.letter import HTML
-from bench.office.relays import sink
 from mailhub.delivery.database import Database
 from mailhub.delivery.letters import Letters, Made
 from mailhub.delivery.recipients import Recipient, load
-from mailhub.delivery.smtp import Connection, Timeouts
-from mailhub.setting_values import relay as parse_relay
 from tests.faults.crowd import crowd
 from tests.faults.stand import Stand
 
@@ -30,23 +27,6 @@ def letters(folder: Path, asked: Asked) -> Figures:
             if time.perf_counter() - began > SECONDS:
                 break
         return {"letters_made_per_second": round(n / (time.perf_counter() - began), 1)}
-
-
-def smtp(folder: Path, asked: Asked) -> Figures:
-    """One SMTP connection of ours to the sink with letters that are made already."""
-    with (
-        sink(folder) as target,
-        office(folder / "smtp", asked, {"default": "smtp://127.0.0.1:9"}, 1) as stand,
-    ):
-        ready = [made for made, _n in zip(_letters(stand), range(PEOPLE), strict=False)]
-        connection = Connection(parse_relay("default", target.url, {}), Timeouts())
-        n, began = 0, time.perf_counter()
-        while time.perf_counter() - began < SECONDS:
-            made = ready[n % PEOPLE]
-            assert connection.send(made.return_path, f"p{n}@mail.test", made.data).taken
-            n += 1
-        connection.quit()
-        return {"smtp_one_connection_per_second": round(n / (time.perf_counter() - began), 1)}
 
 
 def _letters(stand: Stand) -> Iterator[Made]:

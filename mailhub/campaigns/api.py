@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pyramid.request import Request
 from sqlalchemy import func, select
@@ -12,10 +12,13 @@ from sqlalchemy import func, select
 from mailhub.campaigns import audience, listing, people, service, tasks
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.schema import (
+    AgainIn,
+    AgainOut,
     ArchiveIn,
     CampaignIn,
     CampaignOut,
     CampaignPatch,
+    LeftOutOut,
     LetterTestIn,
     LetterTestOut,
     ListQuery,
@@ -28,6 +31,7 @@ from mailhub.campaigns.schema import (
     recipient_out,
 )
 from mailhub.campaigns.testing import TEST_BURST, TEST_SECONDS, preview_url
+from mailhub.delivery.service import Again
 from mailhub.mail.address import InvalidAddress, parse_address
 from mailhub.models import Campaign, CampaignVersion, Sender
 from mailhub.security.audit import note
@@ -39,6 +43,8 @@ from mailhub.web.i18n import _
 from mailhub.web.limits import take
 from mailhub.web.paging import next_url, page_of, read_cursor
 from mailhub.web.problems import ApiProblem, FieldProblem
+
+Result = TypeVar("Result")
 
 #: Names of the draft's fields in the API, where they are others.
 _API_FIELDS = {"sender_id": "from"}
@@ -65,6 +71,7 @@ def create(context: ProjectContext, request: Request) -> CampaignOut:
     content = cast("service.Content", {
         "subject": given.subject, "preheader": given.preheader, "reply_to": given.reply_to,
         "html": given.html, "text": given.text, "send_at": _moment(given.send_at),
+        "spread_seconds": given.spread_seconds or None,
     })  # fmt: skip
     if given.from_ is not None:
         content.update(_sender(request, given.from_.email, given.from_.name))
@@ -93,6 +100,10 @@ def change(context: CampaignContext, request: Request) -> CampaignOut:
         if value is None:
             raise _wrong(name, _("This must be text."))
         content[name] = value  # type: ignore[literal-required]
+    if "spread_seconds" in given.model_fields_set:
+        if given.spread_seconds is None:
+            raise _wrong("spread_seconds", _("This must be a whole number."))
+        content["spread_seconds"] = given.spread_seconds or None
     if "send_at" in given.model_fields_set:
         content["send_at"] = _moment(given.send_at)
     if "from_" in given.model_fields_set:
@@ -127,7 +138,7 @@ def start(context: CampaignContext, request: Request) -> CampaignOut:
     try:
         campaign = service.start(
             request.dbsession, context.project, context.campaign, now=datetime.now(UTC),
-            send_at=context.campaign.send_at, grace_seconds=given.grace_seconds,
+            send_at=context.campaign.send_at, grace_seconds=given.grace_seconds, spread_seconds=given.spread_seconds,
         )  # fmt: skip
     except service.CampaignRefused as refusal:
         raise _problem(refusal) from None
@@ -157,6 +168,20 @@ def cancel(context: CampaignContext, request: Request) -> CampaignOut:
     campaign = _moved(request, context, service.cancel)
     tasks.after_cancel(request, campaign)
     return _one(request, campaign)
+
+
+@endpoint("api.campaign_resend", "POST", permission="campaigns:start", summary="Send letters in doubt again",
+          body=AgainIn, answer=AgainOut, status=202)  # fmt: skip
+def resend(context: CampaignContext, request: Request) -> AgainOut:
+    """Letters in the state `unknown`, with the Message-ID that they had. Who had got theirs may get it twice."""
+    return _again(request, context, service.resend, "resent")
+
+
+@endpoint("api.campaign_retry", "POST", permission="campaigns:start", summary="Try failed letters again",
+          body=AgainIn, answer=AgainOut, status=202)  # fmt: skip
+def retry(context: CampaignContext, request: Request) -> AgainOut:
+    """Letters in the state `failed`, without those whose failure is for good and people who have left."""
+    return _again(request, context, service.retry, "retried")
 
 
 @endpoint("api.campaign_archive", "POST", permission="campaigns:edit", summary="Put a campaign away, or back",
@@ -199,7 +224,7 @@ def test(context: CampaignContext, request: Request) -> LetterTestOut:
           query=RecipientsQuery, answer=RecipientOut, many=True)  # fmt: skip
 def recipients(context: CampaignContext, request: Request) -> dict[str, Any]:
     query = forms.read_query(request, RecipientsQuery)
-    wanted = people.Filter(state=query.state or "", reason=query.reason or "")
+    wanted = people.Filter(state=query.state or "", reason=query.reason or "", code=query.code or 0)
     after = people.safe_cursor(wanted, read_cursor(query.after, *people.cursor_kinds(wanted)))
     rows = people.recipients(request.dbsession, context.campaign, wanted, after=after, limit=query.limit + 1)
     page = page_of(rows, query.limit, lambda person: people.key_of(wanted, person))
@@ -208,11 +233,18 @@ def recipients(context: CampaignContext, request: Request) -> dict[str, Any]:
     return {"results": shown, "next": next_url(request, page)}
 
 
-def _moved(request: Request, context: CampaignContext, move: Callable[..., Campaign]) -> Campaign:
+def _moved(request: Request, context: CampaignContext, move: Callable[..., Result]) -> Result:
     try:
         return move(request.dbsession, context.campaign)
     except service.CampaignRefused as refusal:
         raise _problem(refusal) from None
+
+
+def _again(request: Request, context: CampaignContext, deed: Callable[..., Again], action: str) -> AgainOut:
+    given = forms.read_json(request, AgainIn)
+    again = _moved(request, context, lambda *row: deed(*row, given.message_ids))
+    tasks.after_again(request, context.campaign, action, again)
+    return AgainOut(n=again.n, left_out=LeftOutOut(hard=again.hard, stopped=again.stopped))
 
 
 def _one(request: Request, campaign: Campaign) -> CampaignOut:

@@ -5,7 +5,9 @@ Every step locks the row first and looks at its state again, so that of two at t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -14,6 +16,7 @@ from sqlalchemy.orm import Session
 from mailhub.campaigns import letter, preflight
 from mailhub.campaigns.drafts import locked
 from mailhub.campaigns.refusals import CampaignNotReady, forbid
+from mailhub.delivery import service as delivery
 from mailhub.models import (
     Campaign,
     CampaignCount,
@@ -26,6 +29,8 @@ from mailhub.models import (
 
 #: Longer than this nobody plans ahead; it also keeps a mistyped year out.
 MAX_AHEAD = timedelta(days=366)
+#: A campaign that is started from its page can be undone for so long.
+GRACE_SECONDS = 60
 
 
 def start(
@@ -36,16 +41,20 @@ def start(
     now: datetime,
     send_at: datetime | None = None,
     grace_seconds: int = 0,
+    spread_seconds: int | None = None,
 ) -> Campaign:
     """Start a draft: at once, or `scheduled` for `send_at` or for the end of the grace, whichever is later.
 
-    Raises StateForbids, or CampaignNotReady with the reasons; then nothing has changed. At once means: frozen, its
-    ledger opened, state `sending`; the caller enqueues `tasks.fan_out`.
+    `spread_seconds` replaces the draft's own; the fan-out makes a speed of it. Raises StateForbids, or CampaignNotReady
+    with the reasons; then nothing has changed. At once means: frozen, its ledger opened, state `sending`; the caller
+    enqueues `tasks.fan_out`.
     """
     row = locked(dbsession, campaign)
     if row.state != CampaignState.DRAFT:
         raise forbid(row, "start")
     _check_ready(dbsession, project, row)
+    if spread_seconds is not None:
+        row.spread_seconds = spread_seconds or None
     due = max(filter(None, (send_at, now + timedelta(seconds=grace_seconds))))
     row.send_at = None
     if due > now:
@@ -54,6 +63,19 @@ def start(
         row.control_version += 1
         dbsession.flush()
         return row
+    return _go(dbsession, project, row)
+
+
+def start_now(dbsession: Session, project: Project, campaign: Campaign) -> Campaign:
+    """Start a scheduled campaign without waiting for its time; the caller enqueues `tasks.fan_out`.
+
+    Raises StateForbids, or CampaignNotReady with the reasons; then nothing has changed.
+    """
+    row = locked(dbsession, campaign)
+    if row.state != CampaignState.SCHEDULED:
+        raise forbid(row, "start_now")
+    _check_ready(dbsession, project, row)
+    row.send_at = None
     return _go(dbsession, project, row)
 
 
@@ -94,6 +116,25 @@ def cancel(dbsession: Session, campaign: Campaign) -> Campaign:
     row.send_at = None
     dbsession.flush()
     return row
+
+
+def resend(dbsession: Session, campaign: Campaign, message_ids: Sequence[UUID] | None = None) -> delivery.Again:
+    """Send the letters in doubt again, all or those named. The caller calls `tasks.after_again`.
+
+    Raises StateForbids; then nothing has changed.
+    """
+    try:
+        return delivery.resend_unknown(dbsession, campaign, message_ids)
+    except delivery.AgainForbidden:
+        raise forbid(campaign, "again") from None
+
+
+def retry(dbsession: Session, campaign: Campaign, message_ids: Sequence[UUID] | None = None) -> delivery.Again:
+    """Try failed letters again whose failure may pass, all or those named. As `resend`."""
+    try:
+        return delivery.retry_failed(dbsession, campaign, message_ids)
+    except delivery.AgainForbidden:
+        raise forbid(campaign, "again") from None
 
 
 def unschedule(dbsession: Session, campaign: Campaign) -> Campaign:

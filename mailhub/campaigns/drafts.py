@@ -31,6 +31,7 @@ class Content(TypedDict, total=False):
     html: str
     text: str
     send_at: datetime | None
+    spread_seconds: int | None
 
 
 def locked(dbsession: Session, campaign: Campaign) -> Campaign:
@@ -105,7 +106,7 @@ def update(
 
 def copy(dbsession: Session, campaign: Campaign, *, name: str, created_by: int | None = None) -> Campaign:
     """A new draft with the same letter, sender and lists; of a sent campaign, what its author had written."""
-    fields = ("subject", "preheader", "sender_id", "from_name", "reply_to", "html", "text")
+    fields = ("subject", "preheader", "sender_id", "from_name", "reply_to", "html", "text", "spread_seconds")
     twin = Campaign(
         project_id=campaign.project_id,
         name=name,

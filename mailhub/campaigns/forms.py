@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field
@@ -14,6 +15,11 @@ from mailhub.web.forms import Form, Invalid
 from mailhub.web.i18n import _
 
 MAX_TEST_ADDRESSES = 5
+#: A campaign that takes longer than a week is several campaigns.
+MAX_SPREAD_SECONDS = 604_800
+MAX_SPREAD_HOURS = MAX_SPREAD_SECONDS // 3600
+#: The choices of the page, in hours; 0 is as fast as possible.
+SPREADS = (0, 1, 2, 4, 8, 12, 24, 48)
 
 
 def _address_or_empty(value: object) -> object:
@@ -84,10 +90,15 @@ class ContentForm(Form):
 
 
 class StartForm(Form):
-    """The last button. `when`: at once, or at a local time in the project's zone."""
+    """The last button. `when`: at once, or at a local time in the project's zone.
+
+    `spread`: over how many hours; "own" takes those of `spread_hours`, 0 is as fast as possible.
+    """
 
     when: Annotated[str, Field(pattern="^(now|later)$")] = "now"
     send_at: str = ""
+    spread: Annotated[str, Field(pattern="^([0-9]{1,3}|own)$")] = "0"
+    spread_hours: Annotated[str, Field(max_length=10)] = ""
 
 
 class LetterTestForm(Form):
@@ -98,8 +109,28 @@ class LetterTestForm(Form):
     back: str = ""
 
 
+class AgainForm(Form):
+    """Which letter is sent again, none for all of them; `back`: the filter of the people page it was asked on."""
+
+    message_id: UUID | None = None
+    back: Annotated[str, Field(pattern="^(unknown|failed)?$")] = ""
+
+
 class ArchiveForm(Form):
     archived: Annotated[str, Field(pattern="^[01]$")] = "1"
+
+
+def spread_seconds_of(form: StartForm) -> int:
+    """The seconds that the letters are spread over; raises Invalid for hours that are none."""
+    typed = form.spread_hours.strip().replace(",", ".") if form.spread == "own" else form.spread
+    try:
+        seconds = round(float(typed) * 3600)
+    except (ValueError, OverflowError):
+        raise Invalid(_("Type a number of hours, up to ${n}.", mapping={"n": MAX_SPREAD_HOURS})) from None
+    least = 1 if form.spread == "own" else 0
+    if not least <= seconds <= MAX_SPREAD_SECONDS:
+        raise Invalid(_("Type a number of hours, up to ${n}.", mapping={"n": MAX_SPREAD_HOURS}))
+    return seconds
 
 
 def typed_addresses(value: str) -> list[str]:

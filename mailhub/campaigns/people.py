@@ -10,10 +10,14 @@ from uuid import UUID
 from sqlalchemy import Select, and_, select, tuple_
 from sqlalchemy.orm import Session
 
+from mailhub.mail.smtp_rules import REASONS as SMTP_REASONS
 from mailhub.models import Campaign, CampaignReaction, Message, MessageKind, MessageState, SkipReason
 
 STATES = tuple(state.value for state in MessageState if state is not MessageState.QUEUED)
 REASONS = tuple(reason.value for reason in SkipReason)
+#: Why the relay refused a letter, now or for good (mail.smtp_reply).
+REFUSALS = tuple(SMTP_REASONS)
+REFUSED = (MessageState.FAILED.value, MessageState.DEFERRED.value)
 #: What a person may have done with the letter.
 DEEDS = {"opened": CampaignReaction.opened > 0, "clicked": CampaignReaction.redirected > 0,
          "unsubscribed": CampaignReaction.unsubscribed_at.is_not(None)}  # fmt: skip
@@ -33,11 +37,12 @@ class Person:
 
 @dataclass(frozen=True)
 class Filter:
-    """What is asked for; an empty text means everybody."""
+    """What is asked for; an empty text means everybody. `code`: the relay's answer, 0 for any."""
 
     state: str = ""
     reason: str = ""
     deed: str = ""
+    code: int = 0
 
 
 def recipients(
@@ -55,6 +60,8 @@ def recipients(
         statement = statement.where(Message.state == wanted.state)
     if wanted.reason:
         statement = statement.where(Message.reason == wanted.reason)
+    if wanted.code:
+        statement = statement.where(Message.smtp_code == wanted.code)
     if wanted.deed:
         statement = statement.where(DEEDS[wanted.deed])
         if after is not None:

@@ -102,7 +102,9 @@ _NOT_NOW = {
     "pause": _("Only a campaign that is being sent can be paused."),
     "resume": _("Only a paused campaign can go on."),
     "cancel": _("Only a campaign that is scheduled, being sent or paused can be cancelled."),
+    "start_now": _("Only a scheduled campaign waits for its time."),
     "unschedule": _("Only a scheduled campaign can be taken back."),
+    "again": _("Letters are sent again only by a campaign that is being sent, paused or sent, and not in the archive."),
     "archive": _("A campaign that is being sent can't be archived. Wait for its end or cancel it."),
 }
 _ALREADY = {
@@ -116,6 +118,6 @@ _ALREADY = {
 
 def forbid(campaign: Campaign, action: str) -> StateForbids:
     """The refusal of an action in the campaign's present state, in words."""
-    if action == "start" and campaign.state in _ALREADY:
+    if action.startswith("start") and campaign.state in _ALREADY:
         return StateForbids(_ALREADY[CampaignState(campaign.state)])
     return StateForbids(_NOT_NOW[action])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from mailhub.campaigns.forms import AddressOrEmpty, Line, Name, Source
+from mailhub.campaigns.forms import MAX_SPREAD_SECONDS, AddressOrEmpty, Line, Name, Source
 from mailhub.campaigns.listing import parts_of
-from mailhub.campaigns.people import REASONS, STATES, Person
+from mailhub.campaigns.people import REASONS, REFUSALS, STATES, Person
 from mailhub.mail.address import InvalidAddress, parse_mailbox
 from mailhub.models import Campaign, CampaignCount, CampaignVersion, Sender
 from mailhub.web.api import utc
@@ -45,6 +46,8 @@ def _aware(value: datetime) -> datetime:
 
 
 Id = Annotated[int, BeforeValidator(_id)]
+#: The letters are spread evenly over so many seconds; 0: as fast as possible.
+Spread = Annotated[int, Field(ge=0, le=MAX_SPREAD_SECONDS)]
 
 
 class MailboxIn(Form):
@@ -70,6 +73,7 @@ class CampaignIn(Form):
     html: Source = ""
     text: Source = ""
     send_at: datetime | None = None
+    spread_seconds: Spread = 0
 
 
 class CampaignPatch(Form):
@@ -85,13 +89,18 @@ class CampaignPatch(Form):
     html: Source | None = None
     text: Source | None = None
     send_at: datetime | None = None
+    spread_seconds: Spread | None = None
     revision: int | None = None
 
 
 class StartIn(Form):
-    """The campaign waits `grace_seconds` (and for its `send_at`) before it is sent; until then it can be cancelled."""
+    """The campaign waits `grace_seconds` (and for its `send_at`) before it is sent; until then it can be cancelled.
+
+    `spread_seconds` replaces the draft's own.
+    """
 
     grace_seconds: Annotated[int, Field(ge=0, le=86400)] = 0
+    spread_seconds: Spread | None = None
 
 
 class ArchiveIn(Form):
@@ -105,6 +114,26 @@ class LetterTestIn(Form):
     subscriber_id: Annotated[int | None, BeforeValidator(lambda value: None if value is None else _id(value))] = None
 
 
+class AgainIn(Form):
+    """Which letters: those named by `message_id` of `/recipients`, or all of them."""
+
+    message_ids: Annotated[list[UUID], Field(min_length=1, max_length=1000)] | None = None
+
+
+class LeftOutOut(BaseModel):
+    """Letters that stay as they are: `hard`, the address takes no mail for good; `stopped`, the person has left."""
+
+    hard: int
+    stopped: int
+
+
+class AgainOut(BaseModel):
+    """`n` letters are sent again."""
+
+    n: int
+    left_out: LeftOutOut
+
+
 class ListQuery(Form):
     state: Literal["draft", "scheduled", "sending", "paused", "sent", "cancelled"] | None = None
     limit: Annotated[int, Field(ge=1, le=API_LIMIT_MAX)] = API_LIMIT
@@ -112,10 +141,14 @@ class ListQuery(Form):
 
 
 class RecipientsQuery(Form):
-    """`queued` people have no row yet: their number is in the campaign's `counts`."""
+    """`queued` people have no row before the first attempt: their number is in the campaign's `counts`.
+
+    `reason` says why somebody was left out, or why the relay refused; `code` is the relay's answer.
+    """
 
     state: Literal[("queued", *STATES)] | None = None  # type: ignore[valid-type]
-    reason: Literal[REASONS] | None = None  # type: ignore[valid-type]
+    reason: Literal[(*REASONS, *REFUSALS)] | None = None  # type: ignore[valid-type]
+    code: Annotated[int, Field(ge=200, le=599)] | None = None
     limit: Annotated[int, Field(ge=1, le=API_LIMIT_MAX)] = API_LIMIT
     after: str | None = None
 
@@ -155,6 +188,7 @@ class CampaignOut(BaseModel):
     text: str | None = None
     revision: int
     send_at: str | None
+    spread_seconds: int
     started_at: str | None
     finished_at: str | None
     archived_at: str | None
@@ -171,8 +205,10 @@ class RecipientOut(BaseModel):
     email: str | None
     state: str
     reason: str
+    smtp_code: int | None
     smtp_reply: str
     attempts: int
+    due_at: str | None
     settled_at: str | None
     opened: int
     redirected: int
@@ -226,6 +262,7 @@ def campaign_out(
         text=written.text if with_letter else None,
         revision=campaign.revision,
         send_at=utc(campaign.send_at),
+        spread_seconds=campaign.spread_seconds or 0,
         started_at=utc(campaign.started_at),
         finished_at=utc(campaign.finished_at),
         archived_at=utc(campaign.archived_at),
@@ -243,8 +280,10 @@ def recipient_out(person: Person, *, with_address: bool) -> RecipientOut:
         email=message.email if with_address else None,
         state=message.state,
         reason=message.reason,
+        smtp_code=message.smtp_code,
         smtp_reply=message.smtp_reply if with_address else "",
         attempts=message.attempts,
+        due_at=utc(message.due_at),
         settled_at=utc(message.settled_at),
         opened=person.opened,
         redirected=person.clicked,

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from mailhub.campaigns.control import cancel, freeze, pause, resume, start, start_due, unschedule
+from mailhub.campaigns.control import (
+    cancel,
+    freeze,
+    pause,
+    resend,
+    resume,
+    retry,
+    start,
+    start_due,
+    start_now,
+    unschedule,
+)
 from mailhub.campaigns.drafts import Content, archive, copy, create, default_sender_id, remove, update
 from mailhub.campaigns.preflight import Report, examine
 from mailhub.campaigns.refusals import (
@@ -37,10 +48,13 @@ __all__ = [
     "freeze",
     "pause",
     "remove",
+    "resend",
     "resume",
+    "retry",
     "send_test",
     "start",
     "start_due",
+    "start_now",
     "unschedule",
     "update",
 ]

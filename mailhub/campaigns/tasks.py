@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import threading
+from datetime import UTC, datetime, timedelta
 
 from pyramid.request import Request
 from sqlalchemy import and_, or_, select
@@ -11,7 +12,7 @@ from mailhub import logs
 from mailhub.campaigns import audience, control
 from mailhub.delivery import service as delivery
 from mailhub.delivery.routing import Routes
-from mailhub.delivery.tasks import cancel_rest, pump, send_due
+from mailhub.delivery.tasks import cancel_rest, pump, send_again, send_due
 from mailhub.models import Campaign, CampaignState, CampaignVersion, Project, Queue
 from mailhub.security import audit
 from mailhub.tasks import sweep, task
@@ -80,6 +81,16 @@ def after_resume(request: Request, campaign: Campaign) -> None:
     request.enqueue(fan_out, campaign.project_id, campaign.id)
 
 
+def after_again(request: Request, campaign: Campaign, action: str, again: delivery.Again) -> None:
+    """What every door does after `service.resend` and `retry`: the journal, and the wake-ups."""
+    if not again.n:
+        return
+    audit.note(request, f"campaign.{action}", campaign, name=campaign.name, letters=again.n)
+    if again.later:
+        request.enqueue(send_again, campaign.project_id, campaign.id)
+    request.enqueue(pump)
+
+
 def after_cancel(request: Request, campaign: Campaign) -> None:
     """What every door does after `service.cancel`: the journal, and the wake-up that skips who is left."""
     audit.note(request, "campaign.cancelled", campaign, name=campaign.name)
@@ -89,18 +100,39 @@ def after_cancel(request: Request, campaign: Campaign) -> None:
 
 @sweep
 def find_waiting(request: Request) -> None:
-    """Wake-ups for scheduled campaigns that are due, and for started ones without an audience."""
+    """Wake-ups for scheduled campaigns that are due, and for started ones without an audience.
+
+    One that is due before the next sweep gets its wake-up at its moment: who watches the last seconds run out should
+    see it start.
+    """
     now = datetime.now(UTC)
+    soon = now + timedelta(seconds=request.registry.mailhub.delivery_sweep_seconds)
     rows = request.dbsession.execute(
-        select(Campaign.project_id, Campaign.id, Campaign.state)
+        select(Campaign.project_id, Campaign.id, Campaign.state, Campaign.send_at)
         .where(
             or_(
-                and_(Campaign.state == CampaignState.SCHEDULED, Campaign.send_at <= now),
+                and_(Campaign.state == CampaignState.SCHEDULED, Campaign.send_at <= soon),
                 and_(Campaign.state == CampaignState.SENDING, Campaign.fanned_out_at.is_(None)),
             )
         )
         .order_by(Campaign.id)
         .limit(SWEEP_LIMIT)
     )
-    for project_id, campaign_id, state in rows:
-        request.enqueue(start_due if state == CampaignState.SCHEDULED else fan_out, project_id, campaign_id)
+    for project_id, campaign_id, state, send_at in rows:
+        if state != CampaignState.SCHEDULED:
+            request.enqueue(fan_out, project_id, campaign_id)
+        elif send_at <= now:
+            request.enqueue(start_due, project_id, campaign_id)
+        else:
+            _wake_later(request, (send_at - now).total_seconds(), project_id, campaign_id)
+
+
+def _wake_later(request: Request, seconds: float, project_id: int, campaign_id: int) -> None:
+    """Publish the wake-up after a few seconds. If this process dies meanwhile, the next sweep finds the campaign."""
+    spec = start_due.spec
+    # A little behind the moment, so that no clock's fraction makes the wake-up come too early.
+    timer = threading.Timer(
+        seconds + 0.05, request.registry.publisher.publish, (spec.name, (project_id, campaign_id), spec.queue)
+    )
+    timer.daemon = True
+    timer.start()

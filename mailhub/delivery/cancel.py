@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from mailhub.delivery import claim
 from mailhub.delivery.claim import Stand
 from mailhub.delivery.database import Connection
@@ -51,11 +53,24 @@ _SKIP_DEFERRED = """
       AND NOT in_flight
 """
 
+# Letters that were to be sent again and are not: each is again what it was, in doubt or failed.
+_NOT_AGAIN = """
+    UPDATE message
+    SET state = CASE WHEN smtp_code IS NULL THEN 'unknown' ELSE 'failed' END, due_at = NULL,
+        settled_at = clock_timestamp()
+    WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s AND kind = 'campaign' AND state = 'queued'
+      AND NOT in_flight
+    RETURNING state
+"""
+
 _COUNT = """
     UPDATE campaign_count
-    SET skipped = skipped + %(skipped)s, deferred = deferred - %(deferred)s, updated_at = clock_timestamp()
+    SET skipped = skipped + %(skipped)s, deferred = deferred - %(deferred)s, unknown = unknown + %(unknown)s,
+        failed = failed + %(failed)s, updated_at = clock_timestamp()
     WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s
 """
+
+_NONE = {"skipped": 0, "deferred": 0, "unknown": 0, "failed": 0}
 
 #: Cancelled campaigns with somebody still waiting for a decision.
 OPEN = """
@@ -81,7 +96,12 @@ def cancel_rest(dispatcher: Dispatcher, project_id: int, campaign_id: int) -> No
     def deferred(connection: Connection) -> None:
         n = connection.execute(_SKIP_DEFERRED, binds).rowcount
         if n:
-            connection.execute(_COUNT, binds | {"skipped": n, "deferred": n})
+            connection.execute(_COUNT, binds | _NONE | {"skipped": n, "deferred": n})
+
+    def not_again(connection: Connection) -> None:
+        states = Counter(state for (state,) in connection.execute(_NOT_AGAIN, binds))
+        if states:
+            connection.execute(_COUNT, binds | _NONE | states)
 
     def given_back(connection: Connection) -> bool:
         lease = dispatcher.settings.delivery_lease_seconds
@@ -99,6 +119,7 @@ def cancel_rest(dispatcher: Dispatcher, project_id: int, campaign_id: int) -> No
     while dispatcher.database.transaction(free) and not dispatcher.stopping():
         pass
     dispatcher.database.transaction(deferred)
+    dispatcher.database.transaction(not_again)
     while dispatcher.database.transaction(given_back) and not dispatcher.stopping():
         pass
 
@@ -108,4 +129,4 @@ def _skip(connection: Connection, binds: dict[str, object], ids: list[int]) -> N
         return
     own = {"project_id": binds["project_id"], "campaign_id": binds["campaign_id"]}
     connection.execute(_SKIP, own | {"ids": ids})
-    connection.execute(_COUNT, own | {"skipped": len(ids), "deferred": 0})
+    connection.execute(_COUNT, own | _NONE | {"skipped": len(ids)})

@@ -1,4 +1,4 @@
-"""What a sending thread keeps between its tasks: connections, compiled campaigns, what is known of relays and limits."""
+"""What a sending thread keeps between tasks: connections, compiled campaigns, what is known of relays and limits."""
 
 from __future__ import annotations
 
@@ -127,7 +127,8 @@ class Dispatcher:
     def relay_failed(self, relay: str, reason: str) -> bool:
         """No connection could be had; True when the relay is set aside now."""
         self._probing.discard(relay)
-        return self.database.statement(lambda c: self._health.failed(c, relay, reason, time.monotonic(), owner=self.owner))
+        now = time.monotonic()
+        return self.database.statement(lambda c: self._health.failed(c, relay, reason, now, owner=self.owner))
 
     def relay_worked(self, relay: str) -> None:
         """The relay has greeted us."""

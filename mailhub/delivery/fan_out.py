@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -26,6 +27,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from mailhub.delivery.throttle import campaign_key, set_rate
 from mailhub.mail.lane import LANES, lanes_of_domains
 from mailhub.models import (
     Campaign,
@@ -61,8 +63,8 @@ def fan_out(
     """Write down who gets the campaign; gives the audience's size. A second call changes nothing.
 
     `audience` gives ids of the project's subscribers. Everything happens in one statement on one snapshot, in the
-    caller's transaction: message rows of those left out, chunks of the rest in the lanes of their mailbox providers, the
-    ledger. `route` names the relays that take it. Measured: see docs/benchmarks.md.
+    caller's transaction: message rows of those left out, the rest in chunks by provider, the ledger. `route` names the
+    relays that take it. Measured: see docs/benchmarks.md.
     """
     dbsession.execute(text(f"SET LOCAL statement_timeout = '{TIMEOUT}'"))
     mine = dbsession.execute(
@@ -90,6 +92,11 @@ def fan_out(
             set_={"audience": count.excluded.audience, "skipped": count.excluded.skipped},
         )
     )
+    if campaign.spread_seconds and queued:
+        # Before the first letter: the sweep that keeps the rates comes only every few seconds.
+        connection = dbsession.connection().connection.driver_connection
+        assert isinstance(connection, psycopg.Connection)
+        set_rate(connection, campaign_key(campaign.project_id, campaign.id), queued / campaign.spread_seconds)
     dbsession.expire(campaign)
     return queued + skipped
 
@@ -206,8 +213,8 @@ def _lanes() -> TableValuedAlias:
     """A row (domain, lane) for every domain of a big mailbox provider."""
     lanes = lanes_of_domains()
     domains = cast(list(lanes), ARRAY(String))
-    table = func.unnest(domains, cast(list(lanes.values()), ARRAY(Integer))).table_valued("domain", "lane", name="lanes")
-    return table.render_derived()
+    numbers = cast(list(lanes.values()), ARRAY(Integer))
+    return func.unnest(domains, numbers).table_valued("domain", "lane", name="lanes").render_derived()
 
 
 def _reason() -> Case[str]:

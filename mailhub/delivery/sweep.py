@@ -9,7 +9,7 @@ from mailhub.delivery import cancel, claim
 from mailhub.delivery.dispatcher import dispatcher_of
 from mailhub.delivery.singles import settle_abandoned as settle_abandoned_singles
 from mailhub.delivery.source import settle_abandoned
-from mailhub.delivery.tasks import cancel_rest, pump, send_due
+from mailhub.delivery.tasks import cancel_rest, pump, send_again, send_due
 from mailhub.models import Queue
 from mailhub.tasks import sweep
 
@@ -64,6 +64,15 @@ def finish_cancelled(request: Request) -> None:
     for project_id, campaign_id in request.dbsession.execute(text(cancel.OPEN)).all():
         request.enqueue(cancel_rest, project_id, campaign_id)
 
+
+@sweep
+def finish_again(request: Request) -> None:
+    """Campaigns some of whose letters are to be sent again, and were not put back yet."""
+    for project_id, campaign_id in request.dbsession.execute(_AGAIN).all():
+        request.enqueue(send_again, project_id, campaign_id)
+
+
+_AGAIN = text("SELECT project_id, id FROM campaign WHERE again_unknown_at IS NOT NULL OR again_failed_at IS NOT NULL")
 
 _BULK = text(
     """

@@ -6,7 +6,7 @@ import time
 
 from pyramid.request import Request
 
-from mailhub.delivery import cancel
+from mailhub.delivery import again, cancel
 from mailhub.delivery.dispatcher import dispatcher_of
 from mailhub.delivery.pump import Pump
 from mailhub.delivery.source import Campaigns, SingleLetters
@@ -48,3 +48,15 @@ def cancel_rest(request: Request, project_id: int, campaign_id: int) -> None:
     with dispatcher.working(Queue.CELERY.value) as heartbeat:
         heartbeat.doing = f"cancelling campaign {campaign_id}"
         cancel.cancel_rest(dispatcher, project_id, campaign_id)
+
+
+@task("mailhub.delivery.send_again", queue="celery", transaction=False)
+def send_again(request: Request, project_id: int, campaign_id: int) -> None:
+    """Put back the rest of the letters that somebody asked to send again, a slice a transaction."""
+    stop = getattr(request.registry, "stop_flag", None)
+    is_more = True
+    while is_more and not (stop is not None and stop[0]):
+        with request.tm:
+            is_more = again.go_on(request.dbsession, project_id, campaign_id)
+            if is_more:
+                request.enqueue(pump)

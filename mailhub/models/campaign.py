@@ -36,6 +36,12 @@ class Campaign(Base):
             "id",
             postgresql_where=text("state IN ('scheduled', 'sending')"),
         ),
+        Index(
+            "ix_campaign_again",
+            "project_id",
+            "id",
+            postgresql_where=text("again_unknown_at IS NOT NULL OR again_failed_at IS NOT NULL"),
+        ),
     )
 
     project_id: Mapped[ProjectId]
@@ -59,8 +65,11 @@ class Campaign(Base):
     version: Mapped[int | None]
     fanned_out_at: Mapped[datetime | None]
     send_at: Mapped[datetime | None]
-    #: Send spread over this time; none: as fast as the limits allow.
+    #: The letters are spread evenly over so many seconds; none: as fast as the limits allow. Frozen with the start.
     spread_seconds: Mapped[int | None] = mapped_column(Integer)
+    #: Letters in doubt, and failed ones, that were settled before this moment are to be sent again, and are not yet.
+    again_unknown_at: Mapped[datetime | None]
+    again_failed_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
@@ -134,7 +143,11 @@ class Link(Base):
 
 
 class CampaignCount(Base):
-    """The ledger of a campaign. `queued` is what is left, so that the parts always add up to the audience."""
+    """The ledger of a campaign. `queued` is what is left, so that the parts always add up to the audience.
+
+    Two marks trail behind (a trigger moves them): how many were done at two moments, the earlier one five to ten
+    seconds ago while letters go out. The speed is read from them.
+    """
 
     __tablename__ = "campaign_count"
     __table_args__ = (
@@ -150,6 +163,10 @@ class CampaignCount(Base):
     unknown: Mapped[int] = mapped_column(server_default="0")
     skipped: Mapped[int] = mapped_column(server_default="0")
     updated_at: Mapped[Now]
+    mark_at: Mapped[Now]
+    mark_done: Mapped[int] = mapped_column(server_default="0")
+    before_at: Mapped[Now]
+    before_done: Mapped[int] = mapped_column(server_default="0")
 
     @property
     def queued(self) -> int:

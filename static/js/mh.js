@@ -192,6 +192,21 @@ function count(field) {
   c.toggleAttribute("data-over", n > good);
 }
 
+/* <span data-countdown="42.5" data-text="… {left}" data-over="…">: seconds run down; at the end the page asks soon. */
+let downs = 0;
+function countdown() {
+  clearTimeout(downs);
+  let next = 0;
+  for (const e of all("[data-countdown]")) {
+    if (e._from !== e.dataset.countdown) { e._from = e.dataset.countdown; e._end = performance.now() + e._from * 1000; }
+    const left = Math.ceil((e._end - performance.now()) / 1000), over = left <= 0;
+    const text = over ? e.dataset.over : e.dataset.text.replace("{left}", Math.floor(left / 60) + ":" + String(left % 60).padStart(2, "0"));
+    if (e.textContent !== text) e.textContent = text;
+    if (!over) next = 250; else if (!e._over) { e._over = 1; delay = 1000; same = 0; plan(); }
+  }
+  if (next) downs = setTimeout(countdown, next);
+}
+
 /* Frames with a letter are as high as it is. */
 function size(f) {
   const fit = () => { try { const b = f.contentDocument.documentElement; f.style.height = Math.min(Math.max(Math.ceil(b.getBoundingClientRect().height), 160), 6000) + "px"; } catch { /* another origin */ } };
@@ -201,6 +216,7 @@ function size(f) {
 /* After the page and after each swap. */
 function ready() {
   all("[data-counter-for]").forEach(c => { const f = d.getElementById(c.dataset.counterFor); if (f) count(f); });
+  countdown();
   all("[data-preview] iframe").forEach(f => { if (!f._mh) { f._mh = 1; f.addEventListener("load", () => size(f)); if (f.contentDocument?.readyState === "complete") size(f); } });
 }
 ready();

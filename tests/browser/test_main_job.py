@@ -86,10 +86,18 @@ def write(page: Page, running: Running) -> None:
 
 
 def send(page: Page) -> None:
-    """With the last button, and its question; then the progress by itself to the end."""
-    page.get_by_role("button", name="Send now").click()
+    """With the last button, and its question; a minute to undo it, and no wait; then the progress by itself."""
+    page.locator("#send-now").click()
     expect(page.locator("#confirm")).to_contain_text("60")
     page.locator("#confirm-yes").click()
+    page.wait_for_url(re.compile(r"/campaigns/\d+$"))
+    expect(page.locator("#countdown")).to_have_text(re.compile(r"^Will go out in [01]:\d\d$"))
+    page.locator("#do-undo").click()
+    page.wait_for_url("**/edit/content")
+    page.goto(page.url.replace("/edit/content", "/edit/review"))
+    page.locator("#send-now").click()
+    page.locator("#confirm-yes").click()
+    page.locator("#do-send-now").click()
     page.wait_for_url(re.compile(r"/campaigns/\d+$"))
     expect(page.locator("#campaign-progress")).to_contain_text("Sent", timeout=60_000)
     expect(page.locator("#campaign-progress")).not_to_have_attribute("data-live", re.compile(".*"), timeout=60_000)

@@ -238,3 +238,27 @@ def test_people_page_shows_an_analyst_no_address(cast: Cast, client, dbsession):
     assert not any(person.email in page for person in cast.people)
     assert "@mail.test" in page
     assert "such user" not in page
+
+
+def test_a_start_waits_only_where_it_is_told_to(api, cast: Cast, publisher):
+    assert api.post_json(cast.api_path("/start"), {"grace_seconds": 60}, status=202).json["state"] == "scheduled"
+    assert publisher.names() == []
+    assert api.post_json(cast.api_path("/cancel"), {}, status=202).json["state"] == "cancelled"
+
+
+def test_spread_is_written_changed_and_frozen(api, cast: Cast):
+    made = api.post_json("/api/v1/campaigns", {"name": "N", "spread_seconds": 3600}, status=201).json
+    assert made["spread_seconds"] == 3600
+    changed = api.patch_json(cast.api_path(), {"spread_seconds": 7200}).json
+    assert (changed["spread_seconds"], changed["revision"]) == (7200, 2)
+    for wrong in (-1, 604_801, "soon", None, 1.5):
+        problem = api.patch_json(cast.api_path(), {"spread_seconds": wrong}, status=422).json
+        assert problem["errors"][0]["field"] == "spread_seconds"
+    started = api.post_json(cast.api_path("/start"), {"spread_seconds": 604_800}, status=202).json
+    assert (started["state"], started["spread_seconds"]) == ("sending", 604_800)
+    api.patch_json(cast.api_path(), {"spread_seconds": 1}, status=409)
+
+
+def test_start_keeps_the_drafts_own_spread(api, cast: Cast):
+    api.patch_json(cast.api_path(), {"spread_seconds": 7200})
+    assert api.post_json(cast.api_path("/start"), {}, status=202).json["spread_seconds"] == 7200

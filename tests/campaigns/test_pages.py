@@ -9,7 +9,7 @@ from tests.campaigns.arrange import Cast
 
 PAGES = ("", "/edit/recipients", "/edit/content", "/edit/review", "/preview", "/preview/frame", "/people")
 EDIT_PAGES = ("/edit/recipients", "/edit/content", "/edit/review")
-ACTIONS = ("start", "pause", "resume", "cancel", "copy", "archive", "delete", "test")
+ACTIONS = ("start", "send-now", "pause", "resume", "cancel", "copy", "archive", "delete", "test")
 
 
 @pytest.mark.parametrize("page", PAGES)

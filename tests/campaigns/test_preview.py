@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from mailhub.models import Campaign, CampaignState, Message, MessageContent, SubscriberField
-from tests.campaigns.arrange import Cast
+from tests.campaigns.arrange import Cast, start_now
 
 
 def test_frame_has_its_own_policy(cast: Cast, client):
@@ -69,7 +69,7 @@ def test_what_a_stranger_wrote_is_escaped_and_bounded(cast: Cast, client, dbsess
 
 def test_a_sent_campaign_shows_what_was_frozen(cast: Cast, client, dbsession):
     client.sign_in(cast.bob)
-    client.post_form(cast.path("/start"), {}, status=303)
+    start_now(client, cast)
     row = dbsession.get(Campaign, (cast.project.id, cast.campaign.id), populate_existing=True)
     row.html, row.subject = "<p>Changed behind the scenes</p>", "Changed"
     dbsession.commit()
@@ -86,7 +86,7 @@ def test_preview_is_what_delivery_makes(cast: Cast, client, dbsession, registry)
 
     client.sign_in(cast.bob)
     draft, _version = current_letter(dbsession, cast.project, cast.campaign)
-    client.post_form(cast.path("/start"), {}, status=303)
+    start_now(client, cast)
     dbsession.expire_all()
     campaign = dbsession.get(Campaign, (cast.project.id, cast.campaign.id))
     frozen, version = current_letter(dbsession, cast.project, campaign)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from mailhub.campaigns import control, service, tasks
+from mailhub.mail.lane import LANES
 from mailhub.models import (
     AuditEntry,
     Campaign,
@@ -18,11 +21,14 @@ from mailhub.models import (
     CampaignState,
     CampaignVersion,
     Link,
+    RateBucket,
+    RelayHealth,
+    RelayLane,
     Sender,
     Suppression,
 )
 from mailhub.tasks import TASKS, run, run_sweeps
-from tests.campaigns.arrange import Cast, make_cast
+from tests.campaigns.arrange import Cast, make_cast, start_now
 
 
 def reread(dbsession, cast: Cast) -> Campaign:
@@ -36,7 +42,7 @@ def start(dbsession, cast: Cast, **kw) -> Campaign:
 
 def test_start_freezes_the_letter_and_its_links(cast: Cast, client, dbsession, publisher):
     client.sign_in(cast.bob)
-    client.post_form(cast.path("/start"), {"when": "now"}, status=303)
+    start_now(client, cast)
     row = reread(dbsession, cast)
     assert (row.state, row.version, row.send_at) == (CampaignState.SENDING, 1, None)
     assert row.started_at is not None
@@ -47,9 +53,8 @@ def test_start_freezes_the_letter_and_its_links(cast: Cast, client, dbsession, p
     links = dbsession.scalars(select(Link).where(Link.campaign_id == cast.campaign.id)).all()
     assert [(link.position, link.url, link.label) for link in links] == [(0, "https://example.com/shop", "look")]
     assert publisher.sent == [("mailhub.campaigns.fan_out", (cast.project.id, cast.campaign.id), "bulk")]
-    assert dbsession.scalar(select(AuditEntry.action).where(AuditEntry.object_id == str(cast.campaign.id))) == (
-        "campaign.started"
-    )
+    entries = select(AuditEntry.action).where(AuditEntry.object_id == str(cast.campaign.id)).order_by(AuditEntry.id)
+    assert dbsession.scalars(entries).all() == ["campaign.scheduled", "campaign.started"]
 
 
 def test_fan_out_puts_the_audience_into_the_ledger(cast: Cast, client, build, dbsession, registry):
@@ -107,6 +112,10 @@ def test_a_second_start_is_refused_in_words(cast: Cast, client, dbsession, publi
     client.sign_in(cast.bob)
     client.post_form(cast.path("/start"), {}, status=303)
     client.post_form(cast.path("/start"), {}, status=303)
+    assert "scheduled already" in client.get(cast.path())
+    assert publisher.sent == []
+    client.post_form(cast.path("/send-now"), {}, status=303)
+    client.post_form(cast.path("/send-now"), {}, status=303)
     assert "being sent already" in client.get(cast.path())
     assert len(publisher.sent) == 1
 
@@ -271,21 +280,40 @@ def test_progress_polls_while_it_may_change_and_says_304_in_between(cast: Cast, 
 
 def test_rate_and_time_left_come_from_the_last_seconds(cast: Cast, dbsession):
     from mailhub.campaigns.progress import progress_of
-    from mailhub.models import Message
 
     start(dbsession, cast)
     now = datetime.now(UTC)
-    cast.campaign.started_at = now - timedelta(minutes=5)
-    dbsession.get(CampaignCount, (cast.project.id, cast.campaign.id)).audience = 1020
-    dbsession.get(CampaignCount, (cast.project.id, cast.campaign.id)).sent = 20
-    for n in range(20):
-        dbsession.add(Message(project_id=cast.project.id, kind="campaign", queue="bulk", state="sent",
-                              campaign_id=cast.campaign.id, email=f"a{n}@b.test", email_domain="b.test"))  # fmt: skip
+    count = dbsession.get(CampaignCount, (cast.project.id, cast.campaign.id))
+    count.audience = 1020
+    count.mark_at = count.before_at = now - timedelta(seconds=10)
     dbsession.flush()
-    moving = progress_of(dbsession, cast.campaign, now=datetime.now(UTC))
+    count.sent, count.updated_at = 20, now
+    dbsession.flush()
+    moving = progress_of(dbsession, cast.campaign, now=now)
     assert (moving.rate, moving.seconds_left, moving.done) == (2.0, 500.0, 20)
     later = progress_of(dbsession, cast.campaign, now=now + timedelta(minutes=5))
     assert (later.rate, later.seconds_left) == (None, None)
+
+
+def test_the_marks_of_the_ledger_trail_behind_and_start_afresh_after_a_silence(cast: Cast, dbsession):
+    start(dbsession, cast)
+    count = dbsession.get(CampaignCount, (cast.project.id, cast.campaign.id))
+
+    def settle(n: int, seconds_ago: float) -> tuple[int, int]:
+        """So many more were sent while the newest mark was so old; the two marks afterwards."""
+        dbsession.execute(
+            update(CampaignCount).values(mark_at=func.clock_timestamp() - timedelta(seconds=seconds_ago))
+        )
+        dbsession.execute(update(CampaignCount).values(sent=CampaignCount.sent + n))
+        dbsession.refresh(count)
+        return count.before_done, count.mark_done
+
+    assert settle(100, 1) == (0, 0)
+    assert settle(100, 6) == (0, 200)
+    assert settle(100, 2) == (0, 200)
+    assert settle(100, 7) == (200, 400)
+    assert settle(1, 60) == (401, 401), "the campaign was paused"
+    assert settle(-1, 1) == (400, 400), "a letter goes back to be sent again"
 
 
 def test_pages_of_a_started_campaign_cost_few_statements(cast: Cast, client, dbsession, count_statements):
@@ -297,3 +325,162 @@ def test_pages_of_a_started_campaign_cost_few_statements(cast: Cast, client, dbs
         with count_statements() as seen:
             client.get(cast.path(page))
         assert len(seen) <= most, (page, len(seen), seen)
+
+
+def test_a_campaign_started_from_its_page_waits_a_minute_and_can_be_undone(cast: Cast, client, dbsession, publisher):
+    client.sign_in(cast.bob)
+    began = datetime.now(UTC)
+    client.post_form(cast.path("/start"), {"when": "now"}, status=303)
+    row = reread(dbsession, cast)
+    assert row.state == CampaignState.SCHEDULED
+    assert timedelta(seconds=59) < row.send_at - began < timedelta(seconds=90)
+    page = client.get(cast.path())
+    assert "Will go out at" in page, "for who has no script"
+    assert "data-countdown=" in page
+    assert "data-live" in client.fragment(cast.path(), "campaign-progress")
+    client.post_form(cast.path("/cancel"), {}, status=303)
+    row = reread(dbsession, cast)
+    assert (row.state, row.send_at, row.version) == (CampaignState.DRAFT, None, None)
+    assert publisher.sent == []
+    assert "due, but not ready" not in client.get(cast.path("/edit/review"))
+
+
+def test_the_last_seconds_of_the_grace_are_said_as_they_are(cast: Cast, client, dbsession):
+    start(dbsession, cast, grace_seconds=60)
+    client.sign_in(cast.analyst)
+    cast.campaign.send_at = datetime.now(UTC) - timedelta(seconds=1)
+    dbsession.commit()
+    page = client.fragment(cast.path(), "campaign-progress")
+    assert "It is going out now" in page
+    assert "data-countdown" not in page
+    cast.campaign.send_at = datetime.now(UTC) + timedelta(days=1)
+    dbsession.commit()
+    far = client.fragment(cast.path(), "campaign-progress")
+    assert "Starts " in far
+    assert "/send-now" not in far, "an analyst has no buttons"
+
+
+def test_a_start_that_is_due_before_the_next_sweep_gets_its_wake_up_at_its_moment(live):
+    own = make_cast(live.build)
+    service.start(live.session, own.project, own.campaign, now=datetime.now(UTC), grace_seconds=1)
+    live.session.commit()
+    run_sweeps(live.registry)
+    deadline = time.monotonic() + 30
+    while not live.publisher.sent and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert live.publisher.names() == ["mailhub.campaigns.start_due"]
+    assert datetime.now(UTC) >= own.campaign.send_at
+    name, args, _queue = live.publisher.sent.pop()
+    run(live.registry, TASKS[name], args)
+    live.session.expire_all()
+    assert live.session.get(Campaign, (own.project.id, own.campaign.id)).state == CampaignState.SENDING
+
+
+def test_send_now_needs_a_campaign_that_is_still_ready(cast: Cast, client, dbsession, publisher):
+    start(dbsession, cast, grace_seconds=60)
+    dbsession.query(CampaignList).filter_by(campaign_id=cast.campaign.id).delete()
+    dbsession.commit()
+    client.sign_in(cast.bob)
+    client.post_form(cast.path("/send-now"), {}, status=303)
+    assert "nobody would get the letter" in client.get(cast.path())
+    assert reread(dbsession, cast).state == CampaignState.SCHEDULED
+    assert publisher.sent == []
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [({}, 0), ({"spread": "4"}, 14_400), ({"spread": "own", "spread_hours": "0,5"}, 1800),
+     ({"spread": "own", "spread_hours": "168"}, 604_800), ({"spread": "0", "spread_hours": "7"}, 0)],
+)  # fmt: skip
+def test_letters_are_spread_over_the_chosen_hours(cast: Cast, client, dbsession, given, seconds):
+    client.sign_in(cast.bob)
+    client.post_form(cast.path("/start"), {"when": "now", **given}, status=303)
+    assert reread(dbsession, cast).spread_seconds == (seconds or None)
+    assert ("Spread over" in client.get(cast.path())) == bool(seconds)
+    client.post_form(cast.path("/cancel"), {}, status=303)
+    assert client.get(cast.path("/edit/review")).forms["send-form"]["spread"].value == (
+        "own" if seconds not in (0, 14_400) else str(seconds // 3600)
+    ), "an undone campaign keeps the choice"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"spread": "169"}, {"spread": "-1"}, {"spread": "own"}, {"spread": "own", "spread_hours": "0"},
+     {"spread": "own", "spread_hours": "nan"}, {"spread": "own", "spread_hours": "1e400"},
+     {"spread": "own", "spread_hours": "168.1"}],
+)  # fmt: skip
+def test_a_spread_that_is_none_is_refused(cast: Cast, client, dbsession, given):
+    client.sign_in(cast.bob)
+    client.post_form(cast.path("/start"), {"when": "now", **given}, status=422)
+    assert reread(dbsession, cast).state == CampaignState.DRAFT
+
+
+def test_the_end_of_a_spread_moves_with_what_is_left(cast: Cast, dbsession):
+    from mailhub.campaigns.progress import progress_of
+
+    start(dbsession, cast, spread_seconds=3600)
+    count = dbsession.get(CampaignCount, (cast.project.id, cast.campaign.id))
+    count.audience, count.skipped, count.sent = 110, 10, 25
+    dbsession.flush()
+    now = datetime.now(UTC)
+    assert progress_of(dbsession, cast.campaign, now=now).spread_ends_at == now + timedelta(seconds=2700)
+    cast.campaign.state = CampaignState.PAUSED
+    assert progress_of(dbsession, cast.campaign, now=now).spread_ends_at is None
+
+
+def on_its_way(dbsession, cast: Cast, registry) -> None:
+    start(dbsession, cast)
+    dbsession.commit()
+    run(registry, tasks.fan_out.spec, (cast.project.id, cast.campaign.id))
+    dbsession.expire_all()
+
+
+def test_lanes_and_their_limits_are_on_the_page(cast: Cast, client, dbsession, registry):
+    on_its_way(dbsession, cast, registry)
+    dbsession.add(RelayLane(relay="default", lane=LANES[0], rate=0.5, reason="ratelimit", last_code=421,
+                            last_reply="<script>alert(1)</script>", slowed_at=datetime.now(UTC)))  # fmt: skip
+    dbsession.add(RelayLane(relay="default", lane="other", rate=0.5, reason="ratelimit", last_code=421,
+                            last_reply="<script>alert(1)</script>", slowed_at=datetime.now(UTC)))  # fmt: skip
+    dbsession.add(RateBucket(key="relay:default", rate=7.5, burst=1.0, tokens=1.0))
+    dbsession.commit()
+    client.sign_in(cast.analyst)
+    page = client.fragment(cast.path(), "campaign-progress")
+    assert "All recipients" in page
+    assert "0 of 3" in page
+    assert "Slowed down by the provider" in page
+    assert "too many letters at once" in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "At most 7.5 letters per second: the limit of the mail server." in page
+    cast.campaign.state = CampaignState.SENT
+    dbsession.commit()
+    assert "All recipients" not in client.fragment(cast.path(), "campaign-progress")
+
+
+def test_a_mail_server_that_is_down_is_said_in_a_sentence(cast: Cast, client, dbsession, registry):
+    on_its_way(dbsession, cast, registry)
+    now = datetime.now(UTC)
+    dbsession.add(RelayHealth(relay="default", state="down", reason="<b>Connection refused", since=now,
+                              probe_at=now + timedelta(seconds=30)))  # fmt: skip
+    dbsession.commit()
+    client.sign_in(cast.bob)
+    page = client.fragment(cast.path(), "campaign-progress")
+    assert "The mail server takes no letters since" in page
+    assert "&lt;b&gt;Connection refused" in page
+    assert "3 letters wait." in page
+    assert "The server is tried again at" in page
+    cast.campaign.state = CampaignState.PAUSED
+    dbsession.commit()
+    assert "takes no letters" not in client.fragment(cast.path(), "campaign-progress")
+
+
+def test_a_poll_of_a_moving_campaign_costs_few_statements_and_no_letters(cast: Cast, client, dbsession, registry,
+                                                                         count_statements):  # fmt: skip
+    on_its_way(dbsession, cast, registry)
+    client.sign_in(cast.bob)
+    asked = {"HX-Request": "true", "HX-Target": "section#campaign-progress"}
+    first = client.get(cast.path(), headers=asked)
+    with count_statements() as seen:
+        client.get(cast.path(), headers=asked | {"HX-PTag": first.headers["HX-PTag"]}, status=304)
+    assert len(seen) <= 13, seen
+    assert not [one for one in seen if re.search(r"\bmessage(_event)?\b", one)]

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from mailhub.models import Campaign, CampaignCount, CampaignState, Message
 from mailhub.setting_values import relay as parse_relay
 from mailhub.tasks import TASKS, run, run_sweeps
-from tests.campaigns.arrange import Cast, make_cast
+from tests.campaigns.arrange import Cast, make_cast, start_now
 from tests.sink import Sink
 
 
@@ -50,7 +50,7 @@ def test_from_the_draft_to_the_last_letter(office, sink):
     office.session.commit()
     client = office.client.sign_in(cast.bob)
     assert "Recipients: 12." in client.get(cast.path("/edit/review"))
-    client.post_form(cast.path("/start"), {"when": "now"}, status=303)
+    start_now(client, cast)
     office.publisher.run_all()
     assert reread(office, cast).state == CampaignState.SENT
     assert counts(office, cast) == {"audience": 13, "sent": 12, "skipped": 1}
@@ -84,7 +84,7 @@ def test_a_test_letter_arrives_and_counts_nowhere(office, sink):
 def test_paused_before_the_fan_out_it_goes_on_later(office, sink):
     cast = make_cast(office.build)
     client = office.client.sign_in(cast.bob)
-    client.post_form(cast.path("/start"), {}, status=303)
+    start_now(client, cast)
     client.post_form(cast.path("/pause"), {}, status=303)
     office.publisher.run_all()
     assert sink.letters == []
@@ -96,7 +96,7 @@ def test_paused_before_the_fan_out_it_goes_on_later(office, sink):
 def test_cancelled_on_its_way_the_rest_is_skipped_with_the_reason(office, sink):
     cast = make_cast(office.build)
     client = office.client.sign_in(cast.bob)
-    client.post_form(cast.path("/start"), {}, status=303)
+    start_now(client, cast)
     name, args, _queue = office.publisher.sent.pop()
     run(office.registry, TASKS[name], args)
     office.publisher.sent.clear()
@@ -111,7 +111,7 @@ def test_cancelled_on_its_way_the_rest_is_skipped_with_the_reason(office, sink):
 
 def test_every_wake_up_lost_the_sweep_still_sends(office, sink):
     cast = make_cast(office.build)
-    office.client.sign_in(cast.bob).post_form(cast.path("/start"), {}, status=303)
+    start_now(office.client.sign_in(cast.bob), cast)
     office.publisher.sent.clear()
     run_sweeps(office.registry)
     assert "mailhub.campaigns.fan_out" in office.publisher.names()

@@ -174,8 +174,10 @@ def live(one_live: Live) -> Iterator[Live]:
     one_live.session.rollback()
     one_live.session.expunge_all()
     one_live.session.execute(
-        text("TRUNCATE project, message, message_content, message_event, worker_heartbeat, rate_bucket, connection_slot,"
-            " relay_lane, relay_health RESTART IDENTITY CASCADE")
+        text(
+            "TRUNCATE project, message, message_content, message_event, worker_heartbeat, rate_bucket,"
+            " connection_slot, relay_lane, relay_health RESTART IDENTITY CASCADE"
+        )
     )
     one_live.session.execute(text(f"TRUNCATE {', '.join(TABLES)}"))
     one_live.session.commit()

@@ -11,10 +11,9 @@ import pytest
 from mailhub.delivery import buckets
 from mailhub.delivery.feedback import Feedback, LaneState, grow, states
 from mailhub.delivery.outcome import Verdict, judge
-from mailhub.delivery.service import lane_states
-from mailhub.delivery.smtp import Answer
 from mailhub.delivery.throttle import lane_key, sync_rates
 from mailhub.mail.pushback import CRAWL_PER_SECOND
+from mailhub.mail.smtp_happenings import Answer
 from mailhub.models import MessageState
 from mailhub.settings import read_settings
 from tests.delivery.brakes import connect, passed, threads
@@ -254,11 +253,3 @@ def test_many_processes_write_at_once(live: Any, database: Database) -> None:
     assert failures == []
     assert {lane: state(database, lane).sent_total for lane in ("gmail", "other")} == {"gmail": 200, "other": 200}
 
-
-def test_the_campaigns_page_can_ask(live: Any, database: Database) -> None:
-    tell(database, "250 Ok", 40)
-    tell(database, SLOW)
-    found = lane_states(live.session, ("mta",))
-    assert [(one.lane, one.last_code) for one in found] == [("gmail", 421)]
-    assert lane_states(live.session, ("default",)) == []
-    live.session.rollback()

@@ -11,9 +11,6 @@ import pytest
 from mailhub.delivery.feedback import Feedback
 from mailhub.delivery.health import PROBES, REFUSALS, Health
 from mailhub.delivery.outcome import SENT
-from mailhub.delivery.routing import Routes
-from mailhub.delivery.service import relay_trouble
-from mailhub.settings import read_settings
 from tests.delivery.brakes import connect, passed, threads, value
 
 Database = psycopg.Connection[Any]
@@ -181,15 +178,3 @@ def test_the_next_try_is_known(database: Database, health: Health) -> None:
     health.closed(database, 5.0)
     assert 0 < health.next_try_seconds(5.0) <= 1
 
-
-def test_the_campaigns_page_says_so(live: Any, database: Database) -> None:
-    bring_down(database)
-    assert relay_trouble(live.session, "default") == DOWN
-    assert relay_trouble(live.session, "other") == ""
-    routes = Routes(
-        read_settings({"mailhub.relay.b.url": "smtp://b.test", "mailhub.relay.b.route": "default"}, {}).relays
-    )
-    assert relay_trouble(live.session, "no such relay", routes=routes) == "", "the other one works"
-    bring_down(database, "b")
-    assert relay_trouble(live.session, "no such relay", routes=routes) == DOWN
-    live.session.rollback()

@@ -23,7 +23,7 @@ BESIDE: dict[str, Any] = {
     "relays": ("default", "second"),
     "relay_options": {"delay": 0.02},
     "people": 60_000,
-    "module": "tests.faults.impatient",
+    "mailhub.delivery.timeouts": "2s",
     "mailhub.relay.default.messages_per_connection": "20",
 }
 Trouble = tuple[str, dict[str, Any]]

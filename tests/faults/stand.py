@@ -43,7 +43,6 @@ class Stand(contextlib.ExitStack):
         relay_options: Mapping[str, Any] | None = None,
         connections: int = 10,
         environ: Mapping[str, str] | None = None,
-        module: str = "celery",
         durable: bool = True,
         database_via: Callable[[str], str] | None = None,
         **settings: str,
@@ -59,7 +58,6 @@ class Stand(contextlib.ExitStack):
         self._url, self._broker, self._relays = url, broker, relays
         self._relay_options = relay_options or {}
         self.environ = environ or {}
-        self._module = module
         self._durable = durable
         self._database_via = database_via
         self._settings = settings
@@ -145,7 +143,7 @@ class Stand(contextlib.ExitStack):
 
     def _command(self, queue: str, processes: int) -> list[str]:
         return [
-            sys.executable, "-m", self._module, "-A", "mailhub.worker", "worker", "--ini", str(self.ini), "-Q", queue,
+            sys.executable, "-m", "celery", "-A", "mailhub.worker", "worker", "--ini", str(self.ini), "-Q", queue,
             "-c", str(processes), "--without-gossip", "--without-mingle", "-n",
         ]  # fmt: skip
 

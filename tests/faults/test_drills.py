@@ -33,9 +33,8 @@ def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         folder,
         broker=request.param,
         relays=("default", "second"),
-        module="tests.faults.impatient",
         durable=False,
-        **SETTINGS,
+        **(SETTINGS | {"mailhub.delivery.timeouts": "2s"}),
     ) as made:
         yield made
 

@@ -16,13 +16,17 @@ from mailhub.delivery import service as delivery
 from mailhub.delivery.ids import new_message_id
 from mailhub.events.service import Event, append_in
 from mailhub.lists import imports
+from mailhub.mail.lane import LANES
 from mailhub.mail.tokens import Kind, Signer
 from mailhub.models import (
     ApiKey,
     Campaign,
+    CampaignChunk,
     CampaignCount,
+    CampaignLane,
     CampaignState,
     CampaignVersion,
+    ChunkLease,
     ImportRejectedRow,
     Link,
     Message,
@@ -30,6 +34,9 @@ from mailhub.models import (
     MessageState,
     OneTimeLink,
     Project,
+    RateBucket,
+    RelayHealth,
+    RelayLane,
     Role,
     SubscriberField,
     SubscriberImport,
@@ -137,8 +144,13 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
     draft = build.campaign(project, lists=[readers], sender_id=sender.id, html=HTML, name="Spring news")
     empty = build.campaign(project, name="Empty draft", subject="", html="")
     sent = _sent_campaign(build, project, sender.email, readers, people)
-    sending = _moving_campaign(build, project, readers, CampaignState.SENDING)
-    paused = _moving_campaign(build, project, readers, CampaignState.PAUSED)
+    sending = _moving_campaign(build, project, readers, CampaignState.SENDING, people)
+    paused = _moving_campaign(build, project, readers, CampaignState.PAUSED, people)
+    leaving = build.campaign(
+        project, lists=[readers], sender_id=sender.id, html=HTML, name="In a minute", state=CampaignState.SCHEDULED,
+        send_at=datetime.now(UTC) + timedelta(minutes=9), spread_seconds=14_400,
+    )  # fmt: skip
+    _brakes(session)
     done, waiting, failed = _imports(session, settings, project, readers.id, owner)
     letter = _letter(session, project, sender.email)
     key = ApiKey(project_id=project.id, key_id=f"key{slug}", secret_hash=b"x" * 32, name="Shop", scopes=["lists:read"])
@@ -177,6 +189,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         ("campaign_id", str(sent.id), "sent"),
         ("campaign_id", str(sending.id), "sending"),
         ("campaign_id", str(paused.id), "paused"),
+        ("campaign_id", str(leaving.id), "leaving"),
         ("import_id", str(waiting.id), "waiting"),
         ("import_id", str(failed.id), "failed"),
     ]
@@ -246,7 +259,7 @@ def _sent_campaign(build: Builder, project: Project, email: str, mailing_list: A
             Message(
                 project_id=project.id, id=message_id, created_at=at, kind=MessageKind.CAMPAIGN.value, queue="bulk",
                 state=(MessageState.FAILED if failed else MessageState.SENT).value,
-                reason="hard_bounce" if failed else "", project_domain=project.domain, campaign_id=campaign.id,
+                reason="userunknown" if failed else "", project_domain=project.domain, campaign_id=campaign.id,
                 campaign_name=campaign.name, list_id=mailing_list.id, list_name=mailing_list.name,
                 subscriber_id=person.id, email=person.email, email_domain=person.email_domain,
                 subject=campaign.subject, attempts=1, smtp_code=550 if failed else 250,
@@ -264,20 +277,68 @@ def _sent_campaign(build: Builder, project: Project, email: str, mailing_list: A
     return campaign
 
 
-def _moving_campaign(build: Builder, project: Project, mailing_list: Any, state: CampaignState) -> Campaign:
+def _moving_campaign(
+    build: Builder, project: Project, mailing_list: Any, state: CampaignState, people: list[Any]
+) -> Campaign:
+    """With three lanes, letters that failed, were put off or are in doubt."""
     now = datetime.now(UTC)
     campaign = build.campaign(
         project, lists=[mailing_list], name=f"A {state.value} campaign", state=state, version=1, html=HTML,
-        started_at=now - timedelta(minutes=4), fanned_out_at=now - timedelta(minutes=4),
+        started_at=now - timedelta(minutes=4), fanned_out_at=now - timedelta(minutes=4), spread_seconds=3600,
     )  # fmt: skip
     _freeze(build, campaign, project, f"news@{project.domain}", mailing_list.id, mailing_list.name)
-    build.session.add(
+    own = {"project_id": project.id, "campaign_id": campaign.id}
+    session = build.session
+    session.add(
         CampaignCount(
-            project_id=project.id, campaign_id=campaign.id, audience=1000, sent=400, failed=3, skipped=7, deferred=2
+            **own, audience=1000, sent=399, failed=3, skipped=7, deferred=2, unknown=1,
+            before_at=now - timedelta(seconds=9), before_done=300,
         )
+    )  # fmt: skip
+    ends = (
+        ("failed", "userunknown", 550, "5.1.1 <b>no such user</b> here"),
+        ("failed", "blocked", 554, "5.7.1 blocked using bl.example, see https://bl.example/" + "q" * 180),
+        ("failed", "mailboxfull", 452, "4.2.2 over quota"),
+        ("deferred", "greylist", 451, "4.7.1 greylisted, try again in 300 seconds"),
+        ("deferred", "ratelimit", 421, "4.7.28 unusual rate of mail"),
+        ("unknown", "", None, ""),
     )
-    build.session.commit()
+    for person, (end, reason, code, reply) in zip(people, ends, strict=True):
+        session.add(
+            Message(
+                **own, created_at=now, id=new_message_id(now), kind=MessageKind.CAMPAIGN.value, queue="bulk", state=end,
+                reason=reason, smtp_code=code, smtp_reply=reply, campaign_name=campaign.name, subscriber_id=person.id,
+                email=person.email, email_domain=person.email_domain, attempts=2, header_id=f"{person.id}@letters.test",
+                due_at=now + timedelta(minutes=5) if end == "deferred" else None,
+                settled_at=None if end == "deferred" else now,
+            )
+        )  # fmt: skip
+    for lane, name in enumerate(LANES):
+        if name in ("gmail", "mailru", "other"):
+            session.add(CampaignLane(**own, lane=lane, next_seq=1, last_seq=1))
+            session.add_all(CampaignChunk(**own, lane=lane, seq=seq, n=160, ids=[]) for seq in (0, 1))
+            session.add(
+                ChunkLease(
+                    **own, lane=lane, seq=0, pos=120, owner="a worker", claimed_at=now - timedelta(seconds=20),
+                    lease_until=now + timedelta(hours=1),
+                )
+            )  # fmt: skip
+    session.commit()
     return campaign
+
+
+def _brakes(session: Session) -> None:
+    """What holds up the default relay; the tables belong to all projects."""
+    now = datetime.now(UTC)
+    reply = "4.7.28 Our system has detected an unusual rate of mail, see https://support.example/answer/" + "8" * 90
+    session.merge(RelayLane(relay="default", lane="gmail", base_rate=50.0, rate=12.5, normal_rate=50.0,
+                            reason="ratelimit", last_code=421, last_reply=reply, slowed_at=now))  # fmt: skip
+    session.merge(RelayLane(relay="default", lane="mailru", suspended_until=now + timedelta(hours=2),
+                            reason="badreputation", last_code=550, last_reply="5.7.1 <p>", slowed_at=now))  # fmt: skip
+    session.merge(RateBucket(key="relay:default", rate=200.0, burst=20.0, tokens=20.0))
+    session.merge(RelayHealth(relay="default", state="down", reason="connect: Connection refused", since=now,
+                              probe_at=now + timedelta(seconds=30)))  # fmt: skip
+    session.commit()
 
 
 def _imports(

@@ -12,11 +12,21 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from mailhub.campaigns import service, tasks
-from mailhub.campaigns.forms import ArchiveForm, LetterTestForm, StartForm, local_moment, typed_addresses
+from mailhub.campaigns.control import GRACE_SECONDS
+from mailhub.campaigns.forms import (
+    AgainForm,
+    ArchiveForm,
+    LetterTestForm,
+    StartForm,
+    local_moment,
+    spread_seconds_of,
+    typed_addresses,
+)
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.testing import TEST_BURST, TEST_SECONDS, preview_url
 from mailhub.campaigns.views.draft import review_page
 from mailhub.campaigns.views.page import addresses_of, is_draft, words
+from mailhub.delivery.service import Again
 from mailhub.models import Campaign, CampaignState
 from mailhub.security.audit import note
 from mailhub.web import forms, htmx
@@ -30,28 +40,51 @@ _EDIT = {"permission": "campaigns:edit", "request_method": "POST"}
 
 @view_config(route_name="campaigns.start", renderer="campaigns/review.html", **_START)
 def start(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
-    """Send now, or at the chosen time; refused with the whole list of reasons."""
+    """Send in a minute, so that it can be undone, or at the chosen time; refused with the whole list of reasons."""
     now = datetime.now(UTC)
     form = forms.read(request, StartForm)
     send_at = None
-    if form.value is not None and form.value.when == "later":
+    spread_seconds = 0
+    given = form.value
+    if given is not None:
         try:
-            send_at = local_moment(form.value.send_at, ZoneInfo(context.project.time_zone), now)
+            spread_seconds = spread_seconds_of(given)
+        except Invalid as wrong:
+            form.refuse("spread_hours" if given.spread == "own" else "spread", wrong.message)
+    if given is not None and given.when == "later":
+        try:
+            send_at = local_moment(given.send_at, ZoneInfo(context.project.time_zone), now)
         except Invalid as wrong:
             form.refuse("send_at", wrong.message)
     if form.value is None and is_draft(context.campaign):
         request.response.status_int = 422
         return review_page(context, request, errors=form.errors, values=form.values)
     try:
-        campaign = service.start(request.dbsession, context.project, context.campaign, now=now, send_at=send_at)
+        campaign = service.start(
+            request.dbsession, context.project, context.campaign, now=now, send_at=send_at,
+            grace_seconds=0 if send_at is not None else GRACE_SECONDS, spread_seconds=spread_seconds,
+        )  # fmt: skip
     except service.CampaignNotReady:
         request.response.status_int = 422
         return review_page(context, request, refused=True)
     except service.CampaignRefused as refusal:
         return _back(context, request, refusal.message, "bad")
     tasks.after_start(request, campaign)
-    if campaign.state == CampaignState.SCHEDULED:
+    if send_at is not None:
         return _back(context, request, _("The campaign is scheduled. Until then it can be taken back."))
+    return _back(context, request, _("The campaign goes out in a minute. Until then it can be undone."))
+
+
+@view_config(route_name="campaigns.send_now", **_START)
+def send_now(context: CampaignContext, request: Request) -> Response:
+    """Do not wait for the end of the grace, or for the scheduled time."""
+    try:
+        campaign = service.start_now(request.dbsession, context.project, context.campaign)
+    except service.CampaignNotReady as refusal:
+        return _back(context, request, words(request, refusal.reasons[0]), "bad")
+    except service.CampaignRefused as refusal:
+        return _back(context, request, refusal.message, "bad")
+    tasks.after_start(request, campaign)
     return _back(context, request, _("The campaign is being sent."))
 
 
@@ -72,6 +105,40 @@ def cancel(context: CampaignContext, request: Request) -> Response:
         said = _("The campaign is a draft again. Nothing was sent.")
         return _move(context, request, service.unschedule, _noted("campaign.unscheduled"), said)
     return _move(context, request, service.cancel, tasks.after_cancel, _("The campaign was cancelled."))
+
+
+@view_config(route_name="campaigns.resend", **_START)
+def resend(context: CampaignContext, request: Request) -> Response:
+    """Letters in doubt, once more: all, or one person's."""
+    return _again(context, request, service.resend, "resent")
+
+
+@view_config(route_name="campaigns.retry", **_START)
+def retry(context: CampaignContext, request: Request) -> Response:
+    """Failed letters whose failure may pass, once more: all, or one person's."""
+    return _again(context, request, service.retry, "retried")
+
+
+def _again(context: CampaignContext, request: Request, deed: Callable[..., Again], action: str) -> Response:
+    form = forms.read(request, AgainForm)
+    if form.value is None:
+        return _back(context, request, next(iter(form.errors.values())), "bad")
+    one = form.value.message_id
+    try:
+        again = deed(request.dbsession, context.campaign, [one] if one is not None else None)
+    except service.CampaignRefused as refusal:
+        return _back(context, request, refusal.message, "bad")
+    tasks.after_again(request, context.campaign, action, again)
+    if again.n:
+        request.notice(_("Letters that are sent again: ${n}.", mapping={"n": again.n}), "ok")
+    elif not (again.hard or again.stopped):
+        request.notice(_("There is no such letter any more."), "info")
+    if again.hard or again.stopped:
+        left_out = {"hard": again.hard, "stopped": again.stopped}
+        request.notice(_("Left out: ${hard} whose address takes no mail for good, ${stopped} who have left or are on "
+                         "the stop list.", mapping=left_out), "info")  # fmt: skip
+    at = addresses_of(request, context.campaign)
+    return htmx.redirect(request, at("people", state=form.value.back) if form.value.back else at("show"))
 
 
 @view_config(route_name="campaigns.copy", **_EDIT)

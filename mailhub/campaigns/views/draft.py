@@ -12,7 +12,7 @@ from pyramid.view import view_config
 from sqlalchemy import select
 
 from mailhub.campaigns import audience, letter, service
-from mailhub.campaigns.forms import ContentForm, RecipientsForm
+from mailhub.campaigns.forms import SPREADS, ContentForm, RecipientsForm
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.views.page import addresses_of, is_draft, line_of, steps, words
 from mailhub.models import Sender, SubscriberField
@@ -185,6 +185,7 @@ def review_page(
     list_ids = audience.list_ids_of(dbsession, project.id, campaign.id)
     report = service.examine(dbsession, project, campaign)
     zone = ZoneInfo(project.time_zone)
+    hours = (campaign.spread_seconds or 0) / 3600
     return {
         "campaign": campaign,
         "at": at,
@@ -196,6 +197,9 @@ def review_page(
         "errors": errors or {},
         "values": values or {"addresses": request.user.email},
         "zone": project.time_zone,
+        "spreads": SPREADS,
+        "spread": f"{hours:g}" if hours in SPREADS else "own",
+        "spread_hours": f"{hours:g}" if hours not in SPREADS else "",
         "now_local": datetime.now(UTC).astimezone(zone).strftime("%Y-%m-%dT%H:%M"),
     }
 

@@ -56,5 +56,11 @@ def line_of(check: Check, source: str) -> str:
     return lines[check.line - 1].strip()[:120] if 0 < check.line <= len(lines) else ""
 
 
+def may_send_again(request: Request, campaign: Campaign) -> bool:
+    """Whether this person may send letters in doubt or failed ones again, and the campaign's state allows it."""
+    moving = campaign.state in (CampaignState.SENDING, CampaignState.PAUSED, CampaignState.SENT)
+    return moving and campaign.archived_at is None and bool(request.has_permission("campaigns:start"))
+
+
 def is_draft(campaign: Campaign) -> bool:
     return campaign.state == CampaignState.DRAFT

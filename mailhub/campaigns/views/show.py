@@ -9,10 +9,11 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from mailhub.campaigns import audience, listing, people
+from mailhub.campaigns import audience, listing, people, roads, troubles
 from mailhub.campaigns.progress import Progress, progress_of
 from mailhub.campaigns.resources import CampaignContext
-from mailhub.campaigns.views.page import addresses_of, is_draft
+from mailhub.campaigns.views.page import addresses_of, is_draft, may_send_again
+from mailhub.delivery.service import is_hard
 from mailhub.models import Campaign, CampaignState, CampaignVersion, Sender
 from mailhub.reporting import queries
 from mailhub.web import htmx
@@ -40,7 +41,12 @@ def show(context: CampaignContext, request: Request) -> dict[str, Any] | Respons
     report = None
     if campaign.started_at is not None:
         report = queries.campaign_report(request.dbsession, context.project.id, campaign.id)
-    return {**_frame(context, request), **_progress(context, request, progress), "report": report}
+    return {
+        **_frame(context, request),
+        **_progress(context, request, progress),
+        **_troubles(context, request, progress),
+        "report": report,
+    }
 
 
 @view_config(route_name="campaigns.show", permission="campaigns:view", request_method="GET",
@@ -50,18 +56,46 @@ def progress(context: CampaignContext, request: Request) -> dict[str, Any] | Res
     if is_draft(context.campaign):
         return htmx.redirect(request, addresses_of(request, context.campaign)("content"))
     current = progress_of(request.dbsession, context.campaign, now=datetime.now(UTC))
-    version = f"{current.version}-{request.locale_name}"
+    shown = _progress(context, request, current)
+    if htmx.unchanged(request, shown["version"]):
+        return htmx.not_modified(shown["version"])
+    return shown
+
+
+@view_config(route_name="campaigns.show", permission="campaigns:view", request_method="GET",
+             hx_target="campaign-troubles", renderer="campaigns/_campaign_troubles.html")  # fmt: skip
+def troubles_part(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
+    """Polls the ledger; the letters themselves are looked at only when a number of it has changed."""
+    if is_draft(context.campaign):
+        return htmx.redirect(request, addresses_of(request, context.campaign)("content"))
+    current = progress_of(request.dbsession, context.campaign, now=datetime.now(UTC))
+    version = f"{troubles.version_of(current)}-{request.locale_name}"
     if htmx.unchanged(request, version):
         return htmx.not_modified(version)
-    return _progress(context, request, current)
+    return _troubles(context, request, current)
 
 
-def _progress(context: CampaignContext, request: Request, current: Progress) -> dict[str, Any]:
+def _troubles(context: CampaignContext, request: Request, current: Progress) -> dict[str, Any]:
     return {
         "campaign": context.campaign,
         "at": addresses_of(request, context.campaign),
         "progress": current,
-        "version": f"{current.version}-{request.locale_name}",
+        "troubles": troubles.troubles_of(request.dbsession, context.campaign, current),
+        "troubles_version": f"{troubles.version_of(current)}-{request.locale_name}",
+        "named": bool(request.has_permission("subscribers:view")),
+        "again": may_send_again(request, context.campaign),
+    }
+
+
+def _progress(context: CampaignContext, request: Request, current: Progress) -> dict[str, Any]:
+    ways = roads.roads_of(request.dbsession, request.registry.mailhub, context.project, context.campaign)
+    return {
+        "campaign": context.campaign,
+        "at": addresses_of(request, context.campaign),
+        "progress": current,
+        "roads": ways,
+        "named": bool(request.has_permission("subscribers:view")),
+        "version": f"{current.version}-{ways.version}-{request.locale_name}",
         "said": _SAID[CampaignState(context.campaign.state)],
         "zone": context.project.time_zone,
     }
@@ -112,7 +146,9 @@ def recipients(context: CampaignContext, request: Request) -> dict[str, Any] | R
         "wanted": wanted,
         "people": page.rows,
         "states": people.STATES,
-        "reasons": people.REASONS,
+        "reasons": people.REFUSALS if wanted.state in people.REFUSED else people.REASONS,
+        "again": may_send_again(request, campaign),
+        "is_hard": is_hard,
         "deeds": tuple(people.DEEDS),
         "parts": listing.parts_of(listing.count_of(request.dbsession, campaign)),
         "named": bool(request.has_permission("subscribers:view")),
@@ -128,6 +164,12 @@ def _filter(request: Request) -> people.Filter:
         value = request.GET.get(name, "")
         return value if value in allowed else ""
 
+    state = chosen("state", people.STATES)
     reason = chosen("reason", people.REASONS)
-    state = "skipped" if reason else chosen("state", people.STATES)
-    return people.Filter(state, reason, chosen("did", tuple(people.DEEDS)))
+    if reason:
+        state = "skipped"
+    elif state in people.REFUSED:
+        reason = chosen("reason", people.REFUSALS)
+    code = request.GET.get("code", "")
+    is_code = state in people.REFUSED and len(code) == 3 and code.isascii() and code.isdigit()
+    return people.Filter(state, reason, chosen("did", tuple(people.DEEDS)), int(code) if is_code else 0)
