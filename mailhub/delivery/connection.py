@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import socket
 import time
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Literal
 
+from mailhub.delivery.dial import Dial
 from mailhub.delivery.encryption import Tls, tls_context, tls_failure
-from mailhub.delivery.resolver import Address, Lookup, addresses
 from mailhub.mail.smtp_auth import SignIn
 from mailhub.mail.smtp_dialogue import Dialogue
 from mailhub.mail.smtp_happenings import Answer, Answered, Ended, GoAhead, Happening, Ready
@@ -57,41 +56,30 @@ class Connection:
         """
         self.relay = relay
         self.opened_at = self.used_at = now
-        self.deadline = now + timeouts.connect
         self.tls_name = ""
         """What encrypts the session, like "TLSv1.3 TLS_AES_256_GCM_SHA384"; empty without TLS."""
         self._timeouts = timeouts
         self._own_name = own_name
-        self._phase: Literal["lookup", "connect", "tls", "talk", "closed"] = "connect"
-        self._events = EVENT_WRITE
-        self._connect_by = self.deadline
+        self._phase: Literal["dial", "tls", "talk", "closed"] = "dial"
+        self._dial = Dial(relay.host, relay.port, timeouts.connect, now)
         self._socket: socket.socket | None = None
-        self._lookup: Lookup | None = None
-        self._addresses: list[Address] = []
-        self._address: Address | None = None
         self._tls: Tls | None = None
         self._stays_clear = False
         self._unsent: memoryview | None = None
         self._in_records = 0
         """Bytes of the session in the records that are being written, until the first of these is."""
         self._armed: tuple[str, int] | None = None
-        self._failure = ""
-        self._untold: list[Happening] = []
+        self._events = self._dial.events()
+        self.deadline = now if self._dial.failure else self._dial.deadline
         self._dialogue = self._new_dialogue()
-        known = addresses(relay.host, relay.port)
-        if known is None:
-            self._phase, self._events = "lookup", EVENT_READ
-            self._lookup = Lookup(relay.host, relay.port)
-        else:
-            self._addresses = known
-            self._next_address(now)
 
     # What the loop asks
 
     def fileno(self) -> int:
         """What to watch, -1 when there is nothing. A new file has another number than the one before it."""
-        watched = self._socket or self._lookup
-        return watched.fileno() if watched is not None else -1
+        if self._phase == "dial":
+            return self._dial.fileno()
+        return self._socket.fileno() if self._socket is not None else -1
 
     def events(self) -> int:
         """selectors' EVENT_READ and EVENT_WRITE, as wanted now."""
@@ -131,10 +119,8 @@ class Connection:
                 self._read(happenings, now)
             if self._socket is not None:
                 self._write(happenings)
-        elif self._phase == "connect":
-            self._connected(now)
-        elif self._phase == "lookup":
-            self._looked_up(now)
+        elif self._phase == "dial":
+            self._dial.handle(now)
         return self._settled(happenings, now)
 
     def expire(self, now: float) -> list[Happening]:
@@ -142,11 +128,8 @@ class Connection:
         happenings: list[Happening] = []
         if self._phase == "closed" or now < self.deadline:
             return self._settled(happenings, now)
-        if self._phase == "lookup":
-            self._end(happenings, f"{self.relay.host}: the name is not resolved in time", "connect")
-        elif self._phase == "connect" and self._socket is not None:
-            self._failure = f"{self.relay.host}:{self.relay.port}: no connection in time"
-            self._next_address(now)
+        if self._phase == "dial":
+            self._dial.expire(now)
         elif self._phase == "tls":
             self._end(happenings, "no TLS with the relay: it does not answer", "starttls")
         elif self._unsent is not None:
@@ -197,10 +180,7 @@ class Connection:
         """Hang up at once; gives an Ended when there are letters left."""
         if self._phase == "closed":
             return []
-        happenings = self._untold
-        if self._dialogue.ended is None:
-            happenings = self._dialogue.end("the connection was given up")
-        self._untold = []
+        happenings = self._dialogue.end("the connection was given up") if self._dialogue.ended is None else []
         self._close()
         has_letters = any(
             isinstance(happening, Answered) or happening.unsent or happening.in_doubt is not None
@@ -218,51 +198,16 @@ class Connection:
             sign_in = SignIn(relay.username, relay.password, relay.auth, relay.may_sign_in_clear)
         return Dialogue(tls="none" if self._stays_clear else relay.encryption, sign_in=sign_in)
 
-    def _looked_up(self, now: float) -> None:
-        lookup = self._lookup
-        assert lookup is not None
-        self._addresses = lookup.addresses
-        self._failure = f"{self.relay.host}: {lookup.failure}"
-        self._next_address(now)
-        self._lookup = None
-        lookup.close()
-
-    def _next_address(self, now: float) -> None:
-        """Begin to connect to the next address; the time left is shared among those that are left."""
-        before = self._socket
-        self._socket = None
-        while self._addresses and now < self._connect_by and self._socket is None:
-            self._address = family, address = self._addresses.pop(0)
-            opened = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            try:
-                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                opened.connect(address)
-            except BlockingIOError:
-                pass
-            except OSError as failure:
-                opened.close()
-                self._failure = f"{self.relay.host}:{self.relay.port}: {failure.strerror or failure}"
-                continue
-            self._socket = opened
-            self._phase, self._events = "connect", EVENT_WRITE
-            self.deadline = now + (self._connect_by - now) / (len(self._addresses) + 1)
-        if before is not None:
-            # Closed last: the new socket could get a free number, and a selector would take it for the old one.
-            before.close()
-        if self._socket is None:
-            self._phase, self.deadline = "connect", now
-            self._end(self._untold, self._failure or f"{self.relay.host}: no connection in time", "connect")
-
-    def _connected(self, now: float) -> None:
-        if self._socket is None:
-            return
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            self._failure = f"{self.relay.host}:{self.relay.port}: {os.strerror(code)}"
-            self._next_address(now)
-        else:
+    def _dialled(self, happenings: list[Happening]) -> None:
+        """How the dialling has gone so far."""
+        dial = self._dial
+        self._events, self.deadline = dial.events(), dial.deadline
+        if dial.is_connected and dial.socket is not None:
+            self._socket = dial.socket
             self._dialogue.own_name = self._own_name or _own_name(self._socket)
-            self._phase, self._events = "talk", EVENT_READ
+            self._phase = "talk"
+        elif dial.failure:
+            self._end(happenings, dial.failure, "connect")
 
     # TLS
 
@@ -296,15 +241,17 @@ class Connection:
         """Under `opportunistic` mail goes in clear rather than not at all, over a new connection; a password never."""
         relay = self.relay
         is_optional = relay.encryption == "opportunistic" and not relay.verifies and not self._dialogue.ready
-        if not is_optional or (relay.username and not relay.may_sign_in_clear) or self._address is None:
+        if not is_optional or (relay.username and not relay.may_sign_in_clear) or self._socket is None:
             self._end(happenings, tls_failure(failure), "starttls")
             return
         self._stays_clear = True
         self._tls, self._unsent, self._armed = None, None, None
         self._dialogue = self._new_dialogue()
-        self._addresses = [self._address]
-        self._connect_by = now + self._timeouts.connect
-        self._next_address(now)
+        before, self._socket = self._socket, None
+        self._dial = Dial(relay.host, relay.port, self._timeouts.connect, now, self._dial.address)
+        self._phase = "dial"
+        before.close()  # after the new one was opened: see Dial
+        self._dialled(happenings)
 
     # Talking
 
@@ -338,7 +285,7 @@ class Connection:
     def _write(self, happenings: list[Happening]) -> None:
         """Write what there is, as far as the socket takes it."""
         dialogue, peer = self._dialogue, self._socket
-        if peer is None or self._phase in ("connect", "lookup"):
+        if peer is None:
             return
         if dialogue.ended is not None and self._unsent is not None:
             return  # Half a letter that has been answered must not be completed.
@@ -384,12 +331,11 @@ class Connection:
 
     def _settled(self, happenings: list[Happening], now: float) -> list[Happening]:
         """What every call ends with: TLS that is to begin, the next deadline and events, or the end."""
+        if self._phase == "dial" and self._dialogue.ended is None:
+            self._dialled(happenings)
         if self._dialogue.wants_tls and self._phase == "talk":
             self._begin_tls(happenings, now)
         dialogue = self._dialogue
-        if self._untold:
-            happenings += self._untold
-            self._untold.clear()
         if dialogue.ended is not None:
             self._close()
             return happenings
@@ -409,10 +355,10 @@ class Connection:
 
     def _close(self) -> None:
         self._phase, self._events, self.deadline = "closed", 0, math.inf
-        for opened in (self._socket, self._lookup):
-            if opened is not None:
-                opened.close()
-        self._socket = self._lookup = self._unsent = None
+        self._dial.close()
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = self._unsent = None
 
 
 def _own_name(connected: socket.socket) -> str:

@@ -206,6 +206,22 @@ def test_an_unsafe_address_leaves_the_connection_usable() -> None:
         assert loop.answers[2].taken
 
 
+@pytest.mark.parametrize("end", [b"\n.\r\n", b"\r.\r\n", b"\r\n.\n", b"\n.\n", b"\r\n.\r", b"\r\r\n.\r\n"])
+def test_a_letter_that_could_end_early_never_reaches_the_wire(end: bytes) -> None:
+    def behave(peer: Peer) -> None:
+        peer.greet("PIPELINING")
+        peer.envelope()
+        peer.silence()
+
+    with Hostile(behave) as relay:
+        loop = Loop(relay_at(relay.port), body=b"Subject: x\r\n\r\nhello" + end + b"MAIL FROM:<evil@p.test>\r\n")
+        with pytest.raises(UnsafeLetter):
+            loop.run()
+        assert loop.connection.retract() == 1
+        assert loop.connection.is_closed
+    assert relay.heard[0].endswith(b"\r\nDATA\r\n")
+
+
 def test_parameters_for_what_is_offered() -> None:
     def behave(peer: Peer) -> None:
         peer.greet("PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8", "DSN")
@@ -337,8 +353,10 @@ def stalls(verb: str) -> Callable[[Peer], None]:
     ],
 )
 def test_silence_at_a_verb_ends_with_that_verb_s_time(verb: str, clock: str, stage: str) -> None:
+    # The time of MAIL and RCPT is that of EHLO too, which must not run out on a slow machine.
+    seconds = 2.5 if verb in ("mail", "rcpt") else 0.2
     with Hostile(stalls(verb)) as relay:
-        loop = Loop(relay_at(relay.port), 2, timeouts=short(clock, 1.0 if clock == "command" else 0.2)).run()
+        loop = Loop(relay_at(relay.port), 2, timeouts=short(clock, seconds)).run()
     assert loop.ended.stage == stage
     assert loop.ended.was_ready == (verb not in ("banner", "ehlo"))
     assert loop.ended.in_doubt == (1 if verb == "body" else None)
@@ -513,7 +531,7 @@ def test_a_name_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", nowhere)
     loop = Loop(relay_at(25, host="nowhere.test")).run()
     assert (loop.ended.stage, loop.ended.was_ready) == ("connect", False)
-    assert "nowhere.test: Name or service not known" in loop.ended.reason
+    assert "nowhere.test:25: Name or service not known" in loop.ended.reason
 
 
 def test_a_resolver_that_hangs_runs_into_the_connection_s_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -649,9 +667,20 @@ def test_silence_in_the_handshake_ends(certificates: Certificates) -> None:
         peer.silence()
 
     with Hostile(behave) as relay:
-        timeouts = short("command", 1.0)
+        timeouts = short("command", 2.5)
         loop = Loop(relay_at(relay.port, scheme="smtp+starttls", ca_file=str(certificates.ca_file)), timeouts=timeouts)
         assert loop.run().ended.stage == "starttls"
+
+
+def test_a_trickling_handshake_ends(certificates: Certificates) -> None:
+    def behave(peer: Peer) -> None:
+        peer.trickle(b"\x16\x03\x03\x10\x00" + b"x" * 4096, 0.02)
+
+    with Hostile(behave) as relay:
+        relay_ = relay_at(relay.port, scheme="smtps", ca_file=str(certificates.ca_file))
+        loop = Loop(relay_, timeouts=short("command", 0.3)).run()
+        assert loop.ended.stage == "starttls"
+        assert "does not answer" in loop.ended.reason
 
 
 def test_opportunistic_takes_any_certificate(certificates: Certificates) -> None:
