@@ -103,15 +103,15 @@ class Running(Up):
         assert done["rows_created"] == people, done
         return str(mailing_list["id"])
 
-    def start_campaign(self, name: str, list_id: str) -> str:
-        """The id of a campaign to the list, started."""
+    def start_campaign(self, name: str, list_id: str, **start: Any) -> str:
+        """The id of a campaign to the list, started; `start` is what is posted for it."""
         html = '<p>Dear {{ name|default("reader") }}, <a href="https://example.com/news">the news</a>.</p>'
         campaign = self.do(
             "POST", "/campaigns",
             {"name": name, "subject": f"{name} for {{{{ name|default('you') }}}}", "html": html,
              "from": "news@demo.test", "list_ids": [list_id]},
         )  # fmt: skip
-        self.do("POST", f"/campaigns/{campaign['id']}/start", {})
+        self.do("POST", f"/campaigns/{campaign['id']}/start", start)
         return str(campaign["id"])
 
     def campaign(self, campaign_id: str) -> dict[str, Any]:

