@@ -97,10 +97,29 @@ def together(body: Callable[..., None], processes: int, *args: Any) -> list[Any]
     return found
 
 
+def speeds(connection: psycopg.Connection[Any], url: str) -> dict[str, float]:
+    """Calls of `take` and claims by turns a second, by one process and by several."""
+    figures: dict[str, float] = {}
+    buckets.set_rates(connection, dict.fromkeys(KEYS, 1e9))
+    for processes in (1, 4, 8):
+        for name, keys in (("1_bucket", KEYS[-1:]), ("4_buckets", KEYS)):
+            found = together(calls, processes, url, 3.0, keys)
+            figures[f"take_{name}_{processes}_processes_per_second"] = round(sum(found) / 3)
+    connection.execute(
+        "INSERT INTO project (slug, name, domain) SELECT 'p' || n, 'p', 'p.test' FROM generate_series(1, 20) AS n"
+    )
+    ids = [row[0] for row in connection.execute("SELECT id FROM project WHERE slug LIKE 'p%'").fetchall()]
+    for processes in (1, 4):
+        found = together(claims, processes, url, 3.0, ids)
+        figures[f"turns_{processes}_processes_per_second"] = round(sum(found) / 3)
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.limits", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--only-limit", action="store_true", help="leave out calls and turns a second")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     figures: dict[str, float] = {}
@@ -108,20 +127,8 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailhub-bench-")))
         url = stack.enter_context(database_of_its_own(folder))
         with connect(url) as connection:
-            buckets.set_rates(connection, dict.fromkeys(KEYS, 1e9))
-            for processes in (1, 4, 8):
-                for name, keys in (("1_bucket", KEYS[-1:]), ("4_buckets", KEYS)):
-                    found = together(calls, processes, url, 3.0, keys)
-                    figures[f"take_{name}_{processes}_processes_per_second"] = round(sum(found) / 3)
-            connection.execute(
-                "INSERT INTO project (slug, name, domain)"
-                " SELECT 'p' || n, 'p', 'p.test' FROM generate_series(1, 20) AS n"
-            )
-            ids = [row[0] for row in connection.execute("SELECT id FROM project WHERE slug LIKE 'p%'").fetchall()][:20]
-            for processes in (1, 4):
-                figures[f"turns_{processes}_processes_per_second"] = round(
-                    sum(together(claims, processes, url, 3.0, ids)) / 3
-                )
+            if not given.only_limit:
+                figures |= speeds(connection, url)
             connection.execute("TRUNCATE rate_bucket")
             buckets.set_rates(connection, {relay_key("default"): RATE})
             found = together(letters, given.processes, url, given.seconds + 3)

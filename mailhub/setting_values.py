@@ -133,6 +133,13 @@ LANE_DEFAULTS: dict[str, dict[str, str]] = {
     "yandex": {"max_connections": "10", "messages_per_second": "50", "messages_per_connection": "50"},
     "other": {"max_connections": "0", "messages_per_second": "0", "messages_per_connection": "100"},
 }
+LANE_DOCS = {
+    "max_connections": "Connections at most for letters to this provider, a relay with `lanes`; 0: only the relay's "
+    "own limit.",
+    "messages_per_second": "Letters a second at most to this provider, a relay with `lanes`; 0: no limit.",
+    "messages_per_connection": "Letters to this provider on one connection; 0: only the relay's own limit.",
+}
+LANE_SETTING = re.compile(rf"mailhub\.lane\.({'|'.join(LANE_DEFAULTS)})\.({'|'.join(LANE_DOCS)})")
 
 
 def text(value: str) -> str:
@@ -297,6 +304,17 @@ def route_name(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9_-]{1,40}", value):
         raise ValueError("a route's name has small letters, digits, _ and -")
     return value
+
+
+def lanes(given: Callable[[str], str], faults: list[str]) -> dict[str, LaneLimits]:
+    """The limits of every lane; `given` knows the text of a setting by its name, "" where it is not set."""
+    found = {}
+    for lane in LANE_DEFAULTS:
+        try:
+            found[lane] = lane_limits(lane, {part: given(f"mailhub.lane.{lane}.{part}") for part in LANE_DOCS})
+        except ValueError as error:
+            faults.append(f"mailhub.lane.{lane}.*: {error}")
+    return found
 
 
 def lane_limits(lane: str, limits: Mapping[str, str]) -> LaneLimits:

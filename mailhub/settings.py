@@ -37,8 +37,6 @@ __all__ = [
 ]
 
 _OURS = ("mailhub.", "sqlalchemy.", "celery.")
-_LANE_PARTS = "max_connections|messages_per_second|messages_per_connection"
-_LANE = re.compile(rf"mailhub\.lane\.({'|'.join(kind.LANE_DEFAULTS)})\.({_LANE_PARTS})")
 
 
 class SettingsError(Exception):
@@ -276,7 +274,7 @@ class Settings:
 
     relays: dict[str, Relay] = dataclasses.field(default_factory=dict)
     """The SMTP servers by name; always has `default`."""
-    lanes: dict[str, LaneLimits] = dataclasses.field(default_factory=lambda: _lanes({}, {}, []))
+    lanes: dict[str, LaneLimits] = dataclasses.field(default_factory=lambda: kind.lanes(lambda _name: "", []))
     """The limits of each mailbox provider, for relays with `lanes`."""
 
 
@@ -310,11 +308,6 @@ _RELAY_DEFAULTS = {
     "max_age_seconds": "300", "idle_seconds": "30", "auth": "auto", "password_in_clear": "false",
     "transactional_per_second": "0", "bulk_per_second": "0", "lanes": "false", "route": "", "weight": "1", "domains": "",
 }  # fmt: skip
-_LANE_DOCS = {
-    "max_connections": "Connections at most for letters to this provider, a relay with `lanes`; 0: only the relay's own limit.",
-    "messages_per_second": "Letters a second at most to this provider, a relay with `lanes`; 0: no limit.",
-    "messages_per_connection": "Letters to this provider on one connection; 0: only the relay's own limit.",
-}
 _RELAY = re.compile(rf"mailhub\.relay\.([a-z0-9_-]+)\.({'|'.join(_RELAY_DOCS)})")
 _RELAY_IN_ENVIRONMENT = re.compile(rf"MAILHUB_RELAY_([A-Z0-9_]+?)_({'|'.join(_RELAY_DOCS).upper()})")
 
@@ -333,7 +326,7 @@ def read_settings(raw: Mapping[str, str], environ: Mapping[str, str] | None = No
     faults: list[str] = []
     known = {row.metadata["name"] for row in _ROWS}
     for name in sorted(raw):
-        if name.startswith(_OURS) and name not in known and not (_RELAY.fullmatch(name) or _LANE.fullmatch(name)):
+        if name.startswith(_OURS) and name not in known and not (_RELAY.fullmatch(name) or kind.LANE_SETTING.fullmatch(name)):
             faults.append(f"{name}: there is no such setting")
 
     values: dict[str, Any] = {}
@@ -348,7 +341,7 @@ def read_settings(raw: Mapping[str, str], environ: Mapping[str, str] | None = No
             faults.append(_fault(name, given, error, secret=row.metadata["secret"]))
 
     values["relays"] = _relays(raw, environ, values.get("mailbox_port", 2525), faults)
-    values["lanes"] = _lanes(raw, environ, faults)
+    values["lanes"] = kind.lanes(lambda name: environ.get(environment_name(name), raw.get(name, "")).strip(), faults)
     if values.get("reports_database_url") == "embedded":
         values["reports_database_url"] = values.get("database_url", "embedded")
     if values.get("environment") == "production":
@@ -405,20 +398,6 @@ def _relays(
         except ValueError as error:
             faults.append(f"mailhub.relay.{name}.url or its limits: {error}")
     return relays
-
-
-def _lanes(raw: Mapping[str, str], environ: Mapping[str, str], faults: list[str]) -> dict[str, LaneLimits]:
-    lanes = {}
-    for lane in kind.LANE_DEFAULTS:
-        names = {part: f"mailhub.lane.{lane}.{part}" for part in _LANE_DOCS}
-        given = {
-            part: environ.get(environment_name(name), raw.get(name, "")).strip() for part, name in names.items()
-        }
-        try:
-            lanes[lane] = kind.lane_limits(lane, given)
-        except ValueError as error:
-            faults.append(f"mailhub.lane.{lane}.*: {error}")
-    return lanes
 
 
 def _production_faults(values: Mapping[str, Any]) -> list[str]:
@@ -500,7 +479,7 @@ def settings_page() -> str:
     rows += [
         (f"mailhub.relay.<name>.{part}", _RELAY_DEFAULTS.get(part, ""), doc, part == "url") for part, doc in _RELAY_DOCS.items()
     ]
-    rows += [(f"mailhub.lane.<lane>.{part}", "", doc, False) for part, doc in _LANE_DOCS.items()]
+    rows += [(f"mailhub.lane.<lane>.{part}", "", doc, False) for part, doc in kind.LANE_DOCS.items()]
     for name, default, doc, secret in rows:
         default_cell = f"`{default}`" if default else ""
         lines.append(

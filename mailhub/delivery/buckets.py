@@ -120,7 +120,7 @@ def take(
         "at_least": max(1, min(at_least, want)),
         "ahead": ahead,
         "ahead_seconds": AHEAD_SECONDS,
-        "alone": connection.info.transaction_status == TransactionStatus.IDLE,
+        "alone": connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE,
     }
     row = connection.execute(_TAKE, binds).fetchone()
     if row is None:

@@ -46,6 +46,15 @@ class Routes:
             return wanted
         return self._relays[wanted].route if wanted in self._relays else DEFAULT
 
+    def closed_choices(self, closed: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """For a claim's WHERE: what projects may have chosen and cannot be served now, and every choice that is known.
+
+        A choice outside the second means the default route: it is closed when `default` is among the first.
+        """
+        known = sorted({*self._members, *self._relays})
+        shut = set(self.closed_routes(closed))
+        return tuple(name for name in known if self.route_of(name) in shut), tuple(known)
+
     def pick(self, route: str, closed: Collection[str], choose: Callable[[], float]) -> str | None:
         """An open relay of the route by weight; None while all are closed. `choose` gives a number in [0, 1).
 

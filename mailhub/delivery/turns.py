@@ -6,7 +6,8 @@ more than a share.
 
     LEFT JOIN project_turn AS t ON t.project_id = l.project_id … ORDER BY {ORDER} …
 
-`ORDER` expects that alias. Under `FOR UPDATE OF t SKIP LOCKED` claims of different projects do not wait for each other.
+`ORDER` expects that alias. Where every project has its row (`charge(connection, project_id, 0)` at fan-out makes it),
+an inner join can lock it `FOR UPDATE OF t SKIP LOCKED`: then claims at the same moment go to different projects.
 """
 
 from __future__ import annotations
@@ -39,6 +40,6 @@ _CHARGE = """
 def charge(connection: Connection, project_id: int, n: int) -> None:
     """Note that `n` letters of the project were claimed. Call it last in the claim's transaction: it locks the row.
 
-    A negative `n` gives back what was claimed and not sent.
+    A negative `n` gives back what was claimed and not sent; 0 only makes the row, where newcomers begin.
     """
     connection.execute(_CHARGE, {"project_id": project_id, "n": float(n)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mailhub.models import Role
 from mailhub.web.forms import Form
@@ -23,6 +23,13 @@ class ProjectSettings(Form):
     language: str = Field(max_length=8)
     postal_address: str = Field(default="", max_length=500)
     notify_email: str = Field(default="", max_length=320)
+    messages_per_second: float | None = Field(default=None, ge=0.001, le=100_000, allow_inf_nan=False)
+
+    @field_validator("messages_per_second", mode="before")
+    @classmethod
+    def _nothing_is_no_limit(cls, given: object) -> object:
+        """An empty field means no limit; half of Europe writes 2,5."""
+        return given.strip().replace(",", ".") or None if isinstance(given, str) else given
 
 
 class SenderForm(Form):

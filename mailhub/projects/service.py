@@ -115,18 +115,21 @@ def update_project(
     language: str,
     postal_address: str = "",
     notify_email: str = "",
+    messages_per_second: float | None = None,
 ) -> list[str]:
     """Change a project's facts; gives the names of those that are new. Raises ProjectRefused.
 
-    Letters from now on carry the new name and domain; what was sent keeps the old ones.
+    Letters from now on carry the new name and domain; what was sent keeps the old ones. A new limit of
+    `messages_per_second` (none: no limit) holds with the next sweep.
     """
-    wanted = {
+    wanted: dict[str, str | float | None] = {
         "name": _project_name(name),
         "domain": _domain(domain),
         "time_zone": _time_zone(time_zone),
         "language": _language(language),
         "postal_address": "\n".join(line.strip() for line in postal_address.strip().splitlines()),
         "notify_email": _address(notify_email, "notify_email").email if notify_email.strip() else "",
+        "messages_per_second": messages_per_second or None,
     }
     changed = [field for field, value in wanted.items() if getattr(project, field) != value]
     for field in changed:

@@ -76,6 +76,7 @@ def settings_page(context: ProjectContext, request: Request) -> dict[str, Any]:
         "language": project.language,
         "postal_address": project.postal_address,
         "notify_email": project.notify_email,
+        "messages_per_second": f"{project.messages_per_second:g}" if project.messages_per_second else "",
     }
     return {"values": values, "errors": {}, "zones": zone_options()}
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, text
 
 from mailhub.admin import reading
-from mailhub.models import AuditEntry, PeriodicRun, WorkerHeartbeat
+from mailhub.models import AuditEntry, Canary, PeriodicRun, WorkerHeartbeat
 
 TASK = "mailhub.lists.clean_imports"
 
@@ -109,6 +109,18 @@ def test_queues_say_what_waits_and_who_works(admin, dbsession, build):
     assert "No worker" in celery
     assert "ValueError: oh" in page
     assert "data-live" not in page
+
+
+def test_queues_say_how_long_a_task_takes_to_come_through(admin, dbsession):
+    now = datetime.now(UTC)
+    sent = now - timedelta(seconds=80)
+    dbsession.add(Canary(queue="bulk", sent_at=sent, published_at=sent, seen_at=sent + timedelta(seconds=2.5)))
+    dbsession.add(Canary(queue="celery", sent_at=sent, published_at=now))
+    dbsession.commit()
+    page = admin.get("/admin/queues").text
+    bulk = page[page.index('id="queue-bulk"') : page.index('id="queue-celery"')]
+    assert "2.5s at last" in bulk.replace("\xa0", "")
+    assert re.search(r"on its way for 1m.2\ds", page[page.index('id="queue-celery"') :])
 
 
 def test_queues_are_polled_while_something_waits(admin, build, dbsession):

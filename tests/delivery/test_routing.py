@@ -66,6 +66,9 @@ def test_those_that_are_down_are_passed_over() -> None:
     assert found.pick("no such", (), lambda: 0.5) == "default"
     assert found.closed_routes({"east", "west"}) == ()
     assert found.closed_routes({"east", "west", "spare", "own"}) == ("own", "pool")
+    assert found.closed_choices({"east", "west"}) == ((), ("default", "east", "own", "pool", "spare", "west"))
+    shut, _known = found.closed_choices({"east", "west", "spare"})
+    assert shut == ("east", "pool", "spare", "west")
 
 
 def test_the_default_route_always_exists() -> None:

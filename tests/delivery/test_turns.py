@@ -125,7 +125,7 @@ def test_claims_of_different_projects_do_not_wait_for_each_other(
         SELECT t.project_id FROM project_turn AS t ORDER BY {turns.ORDER} LIMIT 1 FOR UPDATE OF t SKIP LOCKED
     """
     for project in projects[:2]:
-        turns.charge(database, project, 1)
+        turns.charge(database, project, 0)
     with connect(live) as other, database.transaction(), other.transaction():
         first, second = value(database, statement), value(other, statement)
         assert {first, second} == set(projects[:2])

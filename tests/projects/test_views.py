@@ -150,10 +150,23 @@ def test_unchanged_settings_are_not_noted(client, project, alice, dbsession):
     assert actions(dbsession) == []
 
 
+@pytest.mark.parametrize(("typed", "limit", "shown"), [("2,5", 2.5, "2.5"), ("40", 40.0, "40"), (" ", None, "")])
+def test_a_limit_of_letters_a_second(client, project, alice, dbsession, typed, limit, shown):
+    client.sign_in(alice).post_form("/projects/bakery/settings", SETTINGS | {"messages_per_second": typed}, status=303)
+    dbsession.refresh(project)
+    assert project.messages_per_second == limit
+    page = client.get("/projects/bakery/settings").text
+    field = page[page.index('name="messages_per_second"') :]
+    assert f'value="{shown}"' in field[: field.index(">")]
+
+
 @pytest.mark.parametrize(
     ("bad", "field"),
     [
         ({"name": " "}, "name"),
+        ({"messages_per_second": "fast"}, "messages_per_second"),
+        ({"messages_per_second": "0"}, "messages_per_second"),
+        ({"messages_per_second": "nan"}, "messages_per_second"),
         ({"domain": "no"}, "domain"),
         ({"notify_email": "boss"}, "notify_email"),
         ({"postal_address": "x" * 501}, "postal_address"),
