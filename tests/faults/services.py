@@ -138,6 +138,7 @@ def database_restarted(stand: Stand) -> Figures:
     """PostgreSQL goes with -m immediate in mid-batch and comes back: no worker needs a restart."""
     made, singles = _staff(stand)
     in_doubt: list[int] = []
+    before = sum(worker.starts for worker in stand.workers)
 
     def restart() -> None:
         singles.post(3)
@@ -146,7 +147,7 @@ def database_restarted(stand: Stand) -> Figures:
 
     silence = killing(stand, made, restart)
     singles.arrive()
-    starts = sum(worker.starts for worker in stand.workers) - len(stand.workers)
+    starts = sum(worker.starts for worker in stand.workers) - before
     figures = judged(stand, made, silence, unknown_at_most=sum(in_doubt), restarts=stand.turns, worker_restarts=starts)
     return _with_singles(figures, singles, nobody_restarted=starts == 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,6 @@ DRILLS = load()
 SETTINGS = {
     "mailhub.delivery.lease_seconds": "6",
     "mailhub.delivery.retry_schedule": PATIENCE.strip(),
-    "mailhub.relay.default.messages_per_connection": "20",
 }
 
 needs_rabbitmq = [
@@ -33,7 +33,6 @@ def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         folder,
         broker=request.param,
         relays=("default", "second"),
-        durable=False,
         **(SETTINGS | {"mailhub.delivery.timeouts": "2s"}),
     ) as made:
         yield made
@@ -43,7 +42,7 @@ def hold(stand: Stand, name: str, people: int, turns: int = 1) -> None:
     stand.reset(delay=0.01)
     stand.people, stand.turns, stand.window_seconds = people, turns, 1.0
     figures = DRILLS[name].hold(stand)
-    assert figures["passed"], figures
+    assert figures["passed"], json.dumps(figures)
 
 
 def test_a_killed_worker_loses_nothing(stand: Stand) -> None:

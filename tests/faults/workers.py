@@ -64,10 +64,13 @@ class Worker:
         return self._killed(pid, [pid], ports)
 
     def _killed(self, victim: int, pids: Sequence[int], ports: Sequence[int]) -> int:
-        # Stopped first: between the count and the kill no further connection can be opened.
+        # Counted twice: a connection that has just been closed can have left a letter in doubt too. Then stopped:
+        # between the count and the kill no further one can be opened.
+        before = connections(pids, ports)
+        time.sleep(0.02)
         for pid in pids:
             send_signal(pid, signal.SIGSTOP)
-        n = connections(pids, ports)
+        n = max(before, connections(pids, ports))
         send_signal(victim, signal.SIGKILL)
         if victim == self.process.pid:
             self.process.wait(30)
