@@ -83,15 +83,25 @@ def generate_keys() -> tuple[rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey]:
     return rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS), ed25519.Ed25519PrivateKey.generate()
 
 
-def dns_record(key: DkimKey) -> tuple[str, str]:
-    """The name and the text of the TXT record that publishes the key (RFC 6376 §3.6.1, RFC 8463 §4)."""
-    public = key.private.public_key()
-    if isinstance(public, rsa.RSAPublicKey):
-        kind = "rsa"
-        raw = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+def public_text(key: PrivateKey) -> str:
+    """The public half as the tag `p=` has it: base64 of the DER for RSA, of the 32 bytes for Ed25519."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        raw = key.public_key().public_bytes(*form)
     else:
-        kind, raw = "ed25519", public.public_bytes_raw()
-    return f"{key.selector}._domainkey.{key.domain}", f"v=DKIM1; k={kind}; p={base64.b64encode(raw).decode('ascii')}"
+        raw = key.public_key().public_bytes_raw()
+    return base64.b64encode(raw).decode("ascii")
+
+
+def record_text(kind: str, public: str) -> str:
+    """The text of the record that publishes a key (RFC 6376 §3.6.1, RFC 8463 §4); `kind` is `rsa` or `ed25519`."""
+    return f"v=DKIM1; k={kind}; p={public}"
+
+
+def dns_record(key: DkimKey) -> tuple[str, str]:
+    """The name and the text of the TXT record that publishes the key."""
+    kind = key.algorithm.partition("-")[0]
+    return f"{key.selector}._domainkey.{key.domain}", record_text(kind, public_text(key.private))
 
 
 def private_bytes(key: PrivateKey) -> bytes:

@@ -64,6 +64,7 @@ from mailhub.models.rollup import (
     CampaignStats,
     ProjectDay,
 )
+from mailhub.models.sending_domain import DomainStatus, SendingDomain
 from mailhub.models.subscriber_import import (
     ImportRejectedRow,
     ImportStaging,
@@ -90,6 +91,7 @@ __all__ = [
     "CampaignStats",
     "CampaignVersion",
     "ChunkLease",
+    "DomainStatus",
     "EventType",
     "IdempotencyKey",
     "ImportRejectedRow",
@@ -114,6 +116,7 @@ __all__ = [
     "RateLimit",
     "Role",
     "Sender",
+    "SendingDomain",
     "SkipReason",
     "Subscriber",
     "SubscriberCount",
