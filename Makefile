@@ -14,11 +14,12 @@ help:  ## This list
 install: $(STAMP)  ## Make .venv and install the pinned dependencies
 
 # Made again when what is to be installed has changed. The stamp is written last, so that a broken install is repeated.
+# dkimpy (for tests only) has no wheel.
 $(STAMP): requirements.txt requirements-dev.txt setup.py
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("mailhub needs Python 3.11 to 3.13; this is " + sys.version.split()[0] + ". Choose another: make install PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.txt -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-binary dkimpy -r requirements.txt -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -47,6 +47,11 @@ def projects(config: Configurator) -> None:
     sender = "mailhub.projects.resources.SenderContext"
     add("projects.sender", "/projects/{project}/senders/{sender_id}", factory=sender)
     add("projects.sender_delete", "/projects/{project}/senders/{sender_id}/delete", factory=sender)
+    add("projects.domains", "/projects/{project}/domains", factory=PROJECT)
+    domain = "mailhub.projects.resources.DomainContext"
+    add("projects.domain", "/projects/{project}/domains/{domain_id}", factory=domain)
+    add("projects.domain_verify", "/projects/{project}/domains/{domain_id}/verify", factory=domain)
+    add("projects.domain_delete", "/projects/{project}/domains/{domain_id}/delete", factory=domain)
     add("projects.members", "/projects/{project}/members", factory=PROJECT)
     member = "mailhub.projects.resources.MemberContext"
     add("projects.member_role", "/projects/{project}/members/{user_id}/role", factory=member)
@@ -157,3 +162,7 @@ def api(config: Configurator) -> None:
     add("api.messages", "/messages", factory=PROJECT)
     add("api.message", "/messages/{message_id}", factory="mailhub.transactional.resources.MessageContext")
     add("api.stats_daily", "/stats/daily", factory=PROJECT)
+    domain = "mailhub.projects.resources.DomainContext"
+    add("api.domains", "/domains", factory=PROJECT)
+    add("api.domain", "/domains/{domain_id}", factory=domain)
+    add("api.domain_verify", "/domains/{domain_id}/verify", factory=domain)

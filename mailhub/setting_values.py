@@ -255,6 +255,16 @@ def host_name(value: str) -> str:
     return value
 
 
+def host_name_or_none(value: str) -> str:
+    return host_name(value) if value else value
+
+
+def selector(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", value):
+        raise ValueError("must be of small letters, digits and dashes, like mail2026")
+    return value
+
+
 def relay(name: str, url: str, limits: Mapping[str, str]) -> Relay:
     """One relay from its URL and its limits (the texts of `.max_connections` and so on)."""
     parts = urlsplit(url)

@@ -164,6 +164,26 @@ class Settings:
         "bounces.mailhub.test",
         "Domain of the envelope sender; bounces come back to it.",
     )
+    dkim_domain: str = _row(
+        "mailhub.dkim.domain",
+        kind.host_name_or_none,
+        "",
+        "Your own domain, which signs all letters beside the projects' domains (feedback loops ask for it). Empty: "
+        "letters have their project's signatures only.",
+    )
+    dkim_selector: str = _row(
+        "mailhub.dkim.selector",
+        kind.selector,
+        "mailhub",
+        "Where its key is published: `<selector>._domainkey.<domain>`.",
+    )
+    dkim_private_key: str = _row(
+        "mailhub.dkim.private_key",
+        kind.text,
+        "",
+        "Its private key, PEM: RSA (2048 bits) or Ed25519. Best as `file:/path`.",
+        secret=True,
+    )
     delivery_chunk_size: int = _row(
         "mailhub.delivery.chunk_size", kind.integer(1, 10000), "500", "Recipients in one chunk of a campaign."
     )
@@ -340,6 +360,8 @@ def read_settings(raw: Mapping[str, str], environ: Mapping[str, str] | None = No
         except ValueError as error:
             faults.append(_fault(name, given, error, secret=row.metadata["secret"]))
 
+    if bool(values.get("dkim_domain")) != bool(values.get("dkim_private_key")):
+        faults.append("mailhub.dkim.domain and mailhub.dkim.private_key: each needs the other")
     values["relays"] = _relays(raw, environ, values.get("mailbox_port", 2525), faults)
     values["lanes"] = kind.lanes(lambda name: environ.get(environment_name(name), raw.get(name, "")).strip(), faults)
     if values.get("reports_database_url") == "embedded":

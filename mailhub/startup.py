@@ -9,8 +9,9 @@ from pyramid.config import Configurator
 
 from mailhub import logs
 from mailhub.embedded import resolve
+from mailhub.mail.dkim import BadKey, DkimKey, load_private
 from mailhub.mail.tokens import Signer
-from mailhub.settings import read_settings
+from mailhub.settings import Settings, SettingsError, read_settings
 
 
 def includeme(config: Configurator) -> None:
@@ -23,9 +24,19 @@ def includeme(config: Configurator) -> None:
     given = {name: value for name, value in config.registry.settings.items() if isinstance(value, str)}
     given.pop("mailhub.process", None)
     settings = read_settings(given)
+    _check_dkim(settings)
     logs.configure(format=settings.log_format, level=settings.log_level, secret_key=settings.secret_key)
     keys = (settings.secret_key, *settings.secret_keys_old)
     config.registry.signer = Signer([key.encode() for key in keys])
     running = ExitStack()
     config.registry.mailhub = running.enter_context(resolve(settings))
     atexit.register(running.close)
+
+
+def _check_dkim(settings: Settings) -> None:
+    """A key that can't sign stops the process now, and not at its first letter."""
+    try:
+        if settings.dkim_domain:
+            DkimKey(settings.dkim_domain, settings.dkim_selector, load_private(settings.dkim_private_key.encode()))
+    except BadKey as error:
+        raise SettingsError([f"mailhub.dkim.private_key: {error}"]) from None

@@ -5,11 +5,13 @@ The cast: alice owns the project, bob works in it, charlie must see nothing of i
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import count
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from mailhub.mail.dkim import generate_keys
 from mailhub.models import (
     Campaign,
     CampaignList,
@@ -20,12 +22,22 @@ from mailhub.models import (
     Project,
     Role,
     Sender,
+    SendingDomain,
     Subscriber,
     Subscription,
     User,
 )
+from mailhub.projects import domains
+from mailhub.security.sealed import sealer_of
+from mailhub.settings import Settings
 
 _number = count(1)
+
+
+@cache
+def dkim_keys() -> domains.Keys:
+    """A pair of keys for the whole run."""
+    return generate_keys()
 
 
 class Builder:
@@ -55,6 +67,16 @@ class Builder:
 
     def sender(self, project: Project, email: str = "", **columns: Any) -> Sender:
         return self._add(Sender(project_id=project.id, email=email or f"news@{project.domain}", name="News", **columns))
+
+    def sending_domain(self, project: Project, settings: Settings, domain: str = "", **columns: Any) -> SendingDomain:
+        """The project's domain with DKIM keys, not verified. Its keys are the same in all tests: making them is slow."""
+        row = domains.add_domain(
+            self.session, project, sealer_of(settings), domain=domain or project.domain, keys=dkim_keys()
+        )
+        for name, value in columns.items():
+            setattr(row, name, value)
+        self.session.commit()
+        return row
 
     def list(self, project: Project, name: str = "", **columns: Any) -> MailingList:
         return self._add(MailingList(project_id=project.id, name=name or f"List {next(_number)}", **columns))

@@ -17,9 +17,11 @@ from psycopg.rows import dict_row
 from mailhub import logs
 from mailhub.delivery.database import Connection, Database
 from mailhub.delivery.recipients import Recipient
+from mailhub.delivery.signing import Signers, domains_of
 from mailhub.mail import campaign as bulk
 from mailhub.mail.campaign import to_header
 from mailhub.mail.compose import Letter, compose
+from mailhub.mail.dkim import Signer as DkimSigner
 from mailhub.mail.headers import UnsafeHeader, date_value, structured_header
 from mailhub.mail.letter_tokens import LetterTokens
 from mailhub.mail.links import add_pixel, rewrite_links
@@ -72,6 +74,7 @@ class Letters:
     def __init__(self, settings: Settings, signer: Signer) -> None:
         self._settings = settings
         self._signer = signer
+        self._signers = Signers(settings)
         self._key = settings.secret_key.encode()
         self._kept: OrderedDict[tuple[int, int], CampaignLetters] = OrderedDict()
 
@@ -80,15 +83,20 @@ class Letters:
         found = self._kept.get((project_id, campaign_id))
         if found is None:
             row, links = database.statement(lambda connection: _frozen(connection, project_id, campaign_id))
-            found = self._kept[project_id, campaign_id] = CampaignLetters(self, row, links)
+            domains = database.statement(lambda connection: domains_of(connection, project_id))
+            signer = self._signers.of(domains, row["from_email"])
+            found = self._kept[project_id, campaign_id] = CampaignLetters(self, row, links, signer)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         else:
             self._kept.move_to_end((project_id, campaign_id))
         return found
 
-    def single(self, message: dict[str, Any], content: dict[str, Any]) -> Made:
-        """A letter from its `message` and `message_content` rows; raises what `compose` raises."""
+    def single(self, message: dict[str, Any], content: dict[str, Any], database: Database | None = None) -> Made:
+        """A letter from its `message` and `message_content` rows; raises what `compose` raises.
+
+        `database` is asked for the project's sending domains; without it the letter is not signed.
+        """
         message_id: UUID = message["id"]
         message_header = self._message_id(content["from_email"], message["project_id"], message_id)
         html: str = content["html"]
@@ -111,6 +119,9 @@ class Letters:
                 auto_submitted="auto-generated" if message["kind"] == "service" else "",
             )
         )
+        if database is not None:
+            signer = self._signers.of_single(database, message["project_id"], content["from_email"])
+            data = signer.sign(data, at=int(time.time()))
         return_path = make_return_path(
             self._signer,
             self._settings.return_path_domain,
@@ -144,9 +155,12 @@ class Letters:
 class CampaignLetters:
     """One version of a campaign, compiled."""
 
-    def __init__(self, letters: Letters, row: dict[str, Any], links: list[int]) -> None:
+    def __init__(
+        self, letters: Letters, row: dict[str, Any], links: list[int], signer: DkimSigner | None = None
+    ) -> None:
         self._letters = letters
         self._links = links
+        self._dkim = signer or DkimSigner([])
         self.facts = _facts(row)
         self._compiled = bulk.compile_campaign(source_of(row))
         if not self._compiled.ok:
@@ -162,7 +176,10 @@ class CampaignLetters:
         """The letter for one person; raises RenderFailed or TemplateRefused."""
         now = int(time.time())
         header = self._letters.header_id(self.facts, recipient.id)
-        data = self._filled(recipient, header, now) if self._fast else self._rendered(recipient, header)
+        if self._fast:
+            data = self._dkim.sign(self._filled(recipient, header, now), at=now, canonical=True)
+        else:
+            data = self._dkim.sign(self._rendered(recipient, header), at=now)
         return Made(self._return_paths.of(recipient.id, now + RETURN_PATH_SECONDS), data, header, self.facts.subject)
 
     def person(self, recipient: Recipient) -> bulk.Recipient:

@@ -221,7 +221,7 @@ def _made(dispatcher: Dispatcher, row: dict[str, Any]) -> Made:
         content = dispatcher.database.statement(read)
         if content is None:
             raise NotMade(SkipReason.ERASED)
-        return dispatcher.letters.single(row, content)
+        return dispatcher.letters.single(row, content, dispatcher.database)
     except (RenderFailed, TemplateRefused, UnsafeHeader, UnsafeWire) as failure:
         log.warning("letter.not_made", message_id=row["id"], error=str(failure)[:200])
         bad_address = isinstance(failure, UnsafeHeader) and failure.code == "address"

@@ -4,6 +4,9 @@ RFC 2045 §6.7. A soft line break (`=` CRLF) may stand between any two character
 every gap held a value as long as it may be (`SHORT`, or what the caller knows), and a longer value brings soft breaks
 of its own. Lines have at most 76 characters whatever the values are, and a value can't begin a line of its own making:
 its line breaks are those of the text it stands in, everything else outside of printable ASCII is `=XX`.
+
+White space that follows other white space, and tabs, are `=XX` as well: the body is then in DKIM's relaxed form
+(RFC 6376 §3.4.4) without being looked at again.
 """
 
 import binascii
@@ -13,7 +16,7 @@ import re
 SHORT = 40
 _LINE = 75
 _NEWLINES = re.compile(r"\r\n?|\n")
-_fits = re.compile(r"(?:[ -<>-~]{0,39}[!-<>-~])?").fullmatch
+_fits = re.compile(r"(?: ?(?:[!-<>-~]+ )*[!-<>-~]+)?").fullmatch
 
 
 class Quoted:
@@ -32,10 +35,12 @@ class Quoted:
             if byte == 10:
                 self._line.append(b"\r\n")
                 self._column = 0
-            elif byte in (9, 32) and (data[position + 1 : position + 2] == b"\n" or position + 1 == len(data)):
+            elif byte == 32:
                 # White space at the end of a line is lost on the way, and a value behind it may be empty.
-                self._add(bytes((byte,)) if closed and position + 1 == len(data) else b"=%02X" % byte)
-            elif byte == 9 or (32 <= byte < 127 and byte != 61):
+                following = data[position + 1 : position + 2] or (b"" if closed else b"\n")
+                lonely = following not in (b"\n", b" ", b"\t") and (position or not self._line)
+                self._add(b" " if lonely else b"=20")
+            elif 32 < byte < 127 and byte != 61:
                 self._add(bytes((byte,)))
             else:
                 self._add(b"=%02X" % byte)
@@ -67,11 +72,11 @@ class Quoted:
 
 def quoted(text: str) -> bytes:
     """A value for a gap of width SHORT."""
-    if _fits(text):
+    if len(text) <= SHORT and _fits(text):
         return text.encode("ascii")
     raw = with_crlf(text).encode("utf-8", "replace")
     # b2a_qp takes the form of its line ends from the first one of the data.
-    encoded = binascii.b2a_qp(b"\r\n" + raw)
+    encoded = binascii.b2a_qp(b"\r\n" + raw, quotetabs=b"  " in raw or b"\t" in raw)
     if len(encoded) <= SHORT + 2 and encoded.rfind(b"\r\n") == 0:
         return encoded[2:]
     # The lines of a long value begin after a soft break, and end with one unless the last is short.

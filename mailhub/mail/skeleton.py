@@ -17,7 +17,7 @@ from jinja2.runtime import Context
 
 from mailhub.mail.headers import UnsafeHeader, header_names, text_header
 from mailhub.mail.mime import assert_wire_safe, base64_lines
-from mailhub.mail.quoted import Quoted, quoted, with_crlf
+from mailhub.mail.quoted import SHORT, Quoted, quoted, with_crlf
 from mailhub.mail.scan import escape_attribute
 from mailhub.mail.segments import Block, Link, Piece, Pixel, Value, as_html, as_text
 from mailhub.mail.template import MAX_OUTPUT, Values, for_header, too_long
@@ -33,7 +33,7 @@ _TO, _DATE, _MESSAGE_ID, _SUBJECT, _UNSUBSCRIBE, _WEB_VERSION, _OPEN, _CLICKS = 
 # A value of which nothing has to be encoded or escaped anywhere.
 _special = re.compile("[&<>'\"]").search
 _PLAIN = r"!#$%()*+,./0-9:;?@A-Z\[\]^_a-z{|}~-"
-_same_everywhere = re.compile(rf"(?:[ {_PLAIN}]{{0,39}}[{_PLAIN}])?").fullmatch
+_same_everywhere = re.compile(rf"(?:[{_PLAIN}]+ )*[{_PLAIN}]+|").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Skeleton:
         for index in self._used:
             value = values[index]
             plain = value if type(value) is str else as_text(value)
-            if _same_everywhere(plain):
+            if len(plain) <= SHORT and _same_everywhere(plain):
                 encoded = plain.encode("ascii")
                 pieces.append(encoded)
                 as_text_part.append(encoded)

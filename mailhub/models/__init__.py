@@ -64,6 +64,7 @@ from mailhub.models.rollup import (
     CampaignStats,
     ProjectDay,
 )
+from mailhub.models.sending_domain import DomainStatus, SendingDomain
 from mailhub.models.subscriber_import import (
     ImportRejectedRow,
     ImportStaging,
@@ -101,6 +102,7 @@ __all__ = [
     "Canary",
     "ChunkLease",
     "ConnectionSlot",
+    "DomainStatus",
     "EventType",
     "IdempotencyKey",
     "ImportRejectedRow",
@@ -130,6 +132,7 @@ __all__ = [
     "RelayState",
     "Role",
     "Sender",
+    "SendingDomain",
     "SkipReason",
     "Subscriber",
     "SubscriberCount",

@@ -39,6 +39,10 @@ class SenderForm(Form):
     is_default: bool = False
 
 
+class DomainForm(Form):
+    domain: str = Field(min_length=1, max_length=253)
+
+
 class Invitation(Form):
     email: str = Field(min_length=1, max_length=320)
     role: Role

@@ -1,4 +1,4 @@
-"""From an id in the URL to a sender or a member, or 404."""
+"""From an id in the URL to a sender, a sending domain or a member, or 404."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pyramid.request import Request
 from sqlalchemy import select
 from sqlalchemy.orm import contains_eager
 
-from mailhub.models import Membership, Sender, User
+from mailhub.models import Membership, Sender, SendingDomain, User
 from mailhub.security.context import ProjectContext, number_of
 
 
@@ -22,6 +22,17 @@ class SenderContext(ProjectContext):
         if found is None:
             raise HTTPNotFound()
         self.sender: Sender = found
+
+
+class DomainContext(ProjectContext):
+    """A sending domain of the project."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        found = request.dbsession.get(SendingDomain, (self.project.id, number_of(request, "domain_id")))
+        if found is None:
+            raise HTTPNotFound()
+        self.domain: SendingDomain = found
 
 
 class MemberContext(ProjectContext):

@@ -26,7 +26,7 @@ WRITE = frozenset(
     }
 )
 DEVELOP = frozenset({"messages:send", "api_keys:edit"})
-OWN = frozenset({"project:edit", "members:edit", "journal:view"})
+OWN = frozenset({"project:edit", "domains:view", "domains:edit", "members:edit", "journal:view"})
 
 #: An analyst sees numbers and campaigns, but no person's address.
 PERMISSIONS: dict[str, frozenset[str]] = {
@@ -50,6 +50,8 @@ SCOPES: dict[str, frozenset[str]] = {
     "messages:read": frozenset({"messages:view"}),
     "messages:send": frozenset({"messages:view", "messages:send"}),
     "stats:read": frozenset({"stats:view"}),
+    "domains:read": frozenset({"domains:view"}),
+    "domains:write": frozenset({"domains:view", "domains:edit"}),
 }
 
 

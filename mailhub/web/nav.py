@@ -59,6 +59,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
         (
             Door(_("Project"), "projects.settings", "settings", "project:edit", ("projects.settings",)),
             Door(_("Senders"), "projects.senders", "at-sign", "project:edit", ("projects.sender",)),
+            Door(_("Sending domains"), "projects.domains", "globe", "domains:view", ("projects.domain",)),
             Door(_("Team"), "projects.members", "user-cog", "members:edit", ("projects.member",)),
             Door(_("API keys"), "accounts.api_keys", "key-round", "api_keys:edit", ("accounts.api_key",)),
             Door(_("Journal"), "projects.journal", "scroll-text", "journal:view", ("projects.journal",)),

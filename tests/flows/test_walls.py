@@ -22,6 +22,7 @@ WITHOUT_CSRF = {"lists.sign_up", "lists.confirm", "tracking.unsubscribe"}
 
 #: Buttons: their POST says all by its URL, so that fields beside it mean nothing and are not read.
 BUTTONS = {
+    "accounts.api_key_revoke",
     "accounts.session_end",
     "accounts.sessions",
     "accounts.sign_out",
@@ -31,11 +32,12 @@ BUTTONS = {
     "campaigns.delete",
     "campaigns.pause",
     "campaigns.resume",
+    "lists.subscriber_delete",
+    "projects.domain_delete",
+    "projects.domain_verify",
     "projects.member_link",
     "projects.member_remove",
     "projects.sender_delete",
-    "accounts.api_key_revoke",
-    "lists.subscriber_delete",
 }
 
 #: The form whose very subject it is.

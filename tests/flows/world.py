@@ -162,6 +162,8 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         ip="192.0.2.7",
     )
     link = new_token()
+    domain = build.sending_domain(project, settings)
+    looking = build.sending_domain(project, settings, domain=f"news.{slug}.test", checking_since=datetime.now(UTC))
     session.add_all(
         [
             key,
@@ -176,6 +178,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "subscriber_id": str(people[0].id),
         "campaign_id": str(draft.id),
         "sender_id": str(sender.id),
+        "domain_id": str(domain.id),
         "import_id": str(done.id),
         "key_id": str(key.id),
         "user_id": str(helper.id),
@@ -190,6 +193,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         ("campaign_id", str(sending.id), "sending"),
         ("campaign_id", str(paused.id), "paused"),
         ("campaign_id", str(leaving.id), "leaving"),
+        ("domain_id", str(looking.id), "being looked at"),
         ("import_id", str(waiting.id), "waiting"),
         ("import_id", str(failed.id), "failed"),
     ]
