@@ -40,9 +40,8 @@ class ChunkWork(Work):
     def __init__(
         self, dispatcher: Dispatcher, chunk: Chunk, letters: CampaignLetters, relay: str, allowance: Allowance
     ) -> None:
-        super().__init__(dispatcher, f"campaign {chunk.campaign_id}", relay, allowance)
+        super().__init__(dispatcher, f"campaign {chunk.campaign_id}", relay, LANES[chunk.lane], allowance)
         self.chunk = chunk
-        self._lane = LANES[chunk.lane]
         self._letters = letters
         #: Everything before it was offered, but for what is in `_again`.
         self._cursor = chunk.pos
@@ -85,7 +84,7 @@ class ChunkWork(Work):
                 continue
             self._offered.add(place)
             self.out += 1
-            return Slip(self, place, person.email, made, self._lane, person=person)
+            return Slip(self, place, person.email, made, self.lane, person=person)
         return None
 
     def back(self, slip: Slip) -> None:

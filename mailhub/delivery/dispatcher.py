@@ -56,8 +56,10 @@ class Dispatcher:
         self._probing: set[str] = set()
         #: By relay: connections allowed, how many were asked for, when.
         self._allowed: dict[str, tuple[int, int, float]] = {}
+        #: By relay and lane: letters that may be under way at once, when that was found out.
+        self._lane_allowed: dict[tuple[str, str], tuple[int | None, float]] = {}
         #: Holds connections, over all of the process's tasks; `owner` is another for each.
-        self._name = f"{secrets.token_hex(4)}"
+        self._name = secrets.token_hex(6)
         self.owner = ""
         self._is_synchronised = False
 
@@ -193,9 +195,30 @@ class Dispatcher:
         self._allowed[relay] = (allowed, wanted, now)
         return allowed
 
+    def lane_allowed(self, relay: str, lane: str, wanted: int, now: float) -> int | None:
+        """How many letters this process may have on the way to a provider at once; None: only the relay's cap counts.
+
+        The provider's cap is set for the lane, or follows from its answers; it holds over all processes.
+        """
+        known = self._lane_allowed.get((relay, lane))
+        if known is not None and now - known[1] < SLOTS_KNOWN_SECONDS:
+            return known[0]
+        state = self.database.statement(lambda c: self._feedback.lanes(c, now)).get((relay, lane))
+        set_for_it = self.settings.lanes[lane].max_connections if self.settings.relays[relay].lanes else 0
+        caps = [cap for cap in (set_for_it, state.connections if state is not None else None) if cap]
+        allowed = None
+        if caps:
+            cap = min(caps)
+            allowed = self.database.statement(
+                lambda c: slots.acquire(c, relay, lane, self._name, min(wanted, cap), cap, SLOTS_LEASE_SECONDS)
+            )
+        self._lane_allowed[relay, lane] = (allowed, now)
+        return allowed
+
     def release_connections(self) -> None:
         """Give the connections of this process to the others; they are closed."""
         self._allowed.clear()
+        self._lane_allowed.clear()
         self.database.statement(lambda c: slots.release(c, self._name))
 
 

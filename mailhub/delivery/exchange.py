@@ -36,6 +36,9 @@ class Exchange:
         """Whether a letter of the work may be offered now, limits included."""
         if not work.has_next():
             return False
+        most = self._dispatcher.lane_allowed(work.relay, work.lane, work.out + work.left(), now)
+        if most is not None and work.out >= most:
+            return False
         allowance = work.allowance
         if allowance.at_hand(now) > 0:
             return True
@@ -125,9 +128,17 @@ class Exchange:
 
     def _offer(self, line: Line, connection: Connection, slip: Slip, now: float) -> None:
         line.offers[connection] = slip
+        if line.relay.lanes:
+            self._count_for_lane(line, connection, slip.lane)
         made = slip.made
         envelope = Envelope(made.return_path, slip.email, len(made.data))
         self._heard(line, connection, connection.offer(envelope, slip, now), now)
+
+    def _count_for_lane(self, line: Line, connection: Connection, lane: str) -> None:
+        line.by_lane[connection, lane] += 1
+        most = self._dispatcher.settings.lanes[lane].messages_per_connection
+        if most and line.by_lane[connection, lane] >= most:
+            line.full.add(connection)
 
     def _open(self, line: Line, now: float) -> None:
         relay = line.relay.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import selectors
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +26,9 @@ class Line:
     #: The letter whose envelope a connection was offered and whose body it has not got; the one whose answer is out.
     offers: dict[Connection, Slip] = field(default_factory=dict)
     bodies: dict[Connection, Slip] = field(default_factory=dict)
+    #: Connections that have had all the letters that a provider takes on one, and how many of each lane they have had.
+    full: set[Connection] = field(default_factory=set)
+    by_lane: Counter[tuple[Connection, str]] = field(default_factory=Counter)
     failures: int = 0
     retry_at: float = 0.0
 
@@ -35,6 +39,8 @@ class Line:
     def is_worn(self, connection: Connection, now: float) -> bool:
         """Whether no further letter should be given to it: many servers end long sessions rudely."""
         relay = self.relay
+        if connection in self.full:
+            return True
         if connection.letters >= relay.messages_per_connection or now - connection.opened_at > relay.max_age_seconds:
             return True
         return self.is_idle(connection) and now - connection.used_at > relay.idle_seconds
@@ -99,6 +105,9 @@ class Lines:
         line.offers.pop(connection, None)
         line.bodies.pop(connection, None)
         line.ready.discard(connection)
+        line.full.discard(connection)
+        for key in [key for key in line.by_lane if key[0] is connection]:
+            del line.by_lane[key]
         if connection in line.connections:
             line.connections.remove(connection)
 

@@ -22,7 +22,6 @@ from mailhub.delivery.throttle import Allowance
 from mailhub.delivery.work import Work
 from mailhub.events.service import Event, append
 from mailhub.mail.headers import UnsafeHeader
-from mailhub.mail.lane import provider_lane
 from mailhub.mail.mime import UnsafeWire
 from mailhub.mail.template import RenderFailed, TemplateRefused
 from mailhub.models import MessageKind, MessageState, SkipReason
@@ -128,8 +127,10 @@ def claim_due(
 class RowWork(Work):
     """Some leased rows that go through one relay under the same limits."""
 
-    def __init__(self, dispatcher: Dispatcher, rows: Sequence[dict[str, Any]], relay: str, allowance: Allowance):
-        super().__init__(dispatcher, "single letters", relay, allowance)
+    def __init__(
+        self, dispatcher: Dispatcher, rows: Sequence[dict[str, Any]], relay: str, lane: str, allowance: Allowance
+    ) -> None:
+        super().__init__(dispatcher, "single letters", relay, lane, allowance)
         self._rows = list(rows)
         self._left: deque[int] = deque(range(len(self._rows)))
         self._ended: list[Ended] = []
@@ -148,8 +149,7 @@ class RowWork(Work):
                 self._ended.append(Ended(row, outcome.skipped(failure.reason), None))
                 continue
             self.out += 1
-            lane = provider_lane(row["email_domain"])
-            return Slip(self, place, row["email"], made, lane, attempt=row["attempts"] + 1)
+            return Slip(self, place, row["email"], made, self.lane, attempt=row["attempts"] + 1)
         return None
 
     def back(self, slip: Slip) -> None:

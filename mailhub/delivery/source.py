@@ -66,7 +66,7 @@ class SingleLetters:
             relay = dispatcher.relay_for(route)
             of_campaign = campaign_id if alike[0]["kind"] == "campaign" else None
             allowance = dispatcher.allowance(relay, self.kind, project_id, lane, of_campaign)
-            found.append(RowWork(dispatcher, alike, relay, allowance))
+            found.append(RowWork(dispatcher, alike, relay, lane, allowance))
         return found
 
     def waits_for_relay(self) -> bool:

@@ -23,11 +23,12 @@ class Work(ABC):
     not ours any more (done, given back, or lost to another), and what is still heard of its letters is not written.
     """
 
-    def __init__(self, dispatcher: Dispatcher, name: str, relay: str, allowance: Allowance) -> None:
-        """`name` is what the queues page shows."""
+    def __init__(self, dispatcher: Dispatcher, name: str, relay: str, lane: str, allowance: Allowance) -> None:
+        """`name` is what the queues page shows, `lane` the mailbox provider of all its letters."""
         self.dispatcher = dispatcher
         self.name = name
         self.relay = relay
+        self.lane = lane
         self.allowance = allowance
         self.ending = False
         self.over = False
