@@ -69,7 +69,7 @@ class Builder:
         return self._add(Sender(project_id=project.id, email=email or f"news@{project.domain}", name="News", **columns))
 
     def sending_domain(self, project: Project, settings: Settings, domain: str = "", **columns: Any) -> SendingDomain:
-        """The project's domain with DKIM keys, not verified. Its keys are the same in all tests: making them is slow."""
+        """The project's domain, not verified. Its keys are the same in all tests, because making them is slow."""
         row = domains.add_domain(
             self.session, project, sealer_of(settings), domain=domain or project.domain, keys=dkim_keys()
         )

@@ -31,6 +31,8 @@ _SCOPE_LABELS = {
     "messages:read": _("See single messages"),
     "messages:send": _("Send single messages"),
     "stats:read": _("See the project's numbers"),
+    "domains:read": _("See sending domains"),
+    "domains:write": _("Add, check and remove sending domains"),
 }
 
 

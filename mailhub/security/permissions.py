@@ -25,8 +25,8 @@ WRITE = frozenset(
         "campaigns:start",
     }
 )
-DEVELOP = frozenset({"messages:send", "api_keys:edit"})
-OWN = frozenset({"project:edit", "domains:view", "domains:edit", "members:edit", "journal:view"})
+DEVELOP = frozenset({"messages:send", "api_keys:edit", "domains:view", "domains:edit"})
+OWN = frozenset({"project:edit", "members:edit", "journal:view"})
 
 #: An analyst sees numbers and campaigns, but no person's address.
 PERMISSIONS: dict[str, frozenset[str]] = {
