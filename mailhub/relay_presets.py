@@ -42,3 +42,35 @@ PRESETS: dict[str, dict[str, str]] = {
     "mailru": {"max_connections": "5", "messages_per_connection": "50"},
     "yandex": {"max_connections": "5", "messages_per_connection": "50"},
 }
+
+#: What `mailhub.relay.<name>.<option>` means, by option; docs/settings.md is made from it.
+RELAY_DOCS = {
+    "url": "`smtp://`, `smtp+starttls://`, `smtps://user:password@host:port`. `mailhub.relay.default.url` is used unless a project "
+    "says otherwise; without it, the development mailbox.",
+    "preset": "Limits fit for a kind of server; what is given beside it wins (docs/delivery-limits.md): "
+    + ", ".join(f"`{name}`" for name in PRESETS) + ".",
+    "max_connections": "Open connections at most, over all workers.",
+    "messages_per_second": "Letters a second at most, over all workers; 0: no limit.",
+    "messages_per_connection": "A connection is closed after so many letters.",
+    "max_age_seconds": "A connection is closed after this time.",
+    "idle_seconds": "A connection without a letter is closed after this time.",
+    "tls": "`none`, `opportunistic` (STARTTLS where it is offered) or `require`. By itself `smtp://` is `none` to this machine and "
+    "`opportunistic` to others; `smtp+starttls://` and `smtps://` are always encrypted.",
+    "verify": "Whether the certificate must be good under `opportunistic`; by itself only when there is a user name. "
+    "`require` and `smtps://` always verify.",
+    "ca_file": "PEM file of the authorities to trust instead of the system's.",
+    "auth": "`plain`, `login`, `xoauth2` (the URL's password is the access token), or `auto`: PLAIN or LOGIN, as offered.",
+    "password_in_clear": "`true` lets the password go to another machine without TLS.",
+    "transactional_per_second": "Transactional letters a second at most, as a part of the above; 0: no limit of their own.",
+    "bulk_per_second": "Campaigns' letters a second at most, as a part of the above; 0: no limit of their own.",
+    "lanes": "Whether the limits of `mailhub.lane.*` hold for letters through this relay.",
+    "route": "The group that it belongs to; without it, its own name. Projects choose a group.",
+    "weight": "Its share of the group's letters; 0: only when the others are down.",
+    "domains": "Sender domains, separated by spaces, whose letters take this relay's group, whatever the project chose.",
+}
+#: What holds where nothing is said.
+RELAY_DEFAULTS = {
+    "url": "", "preset": "smarthost", "max_connections": "10", "messages_per_second": "0", "messages_per_connection": "500",
+    "max_age_seconds": "300", "idle_seconds": "30", "auth": "auto", "password_in_clear": "false",
+    "transactional_per_second": "0", "bulk_per_second": "0", "lanes": "false", "route": "", "weight": "1", "domains": "",
+}  # fmt: skip

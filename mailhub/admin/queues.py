@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from mailhub.models import PeriodicRun, Queue
 from mailhub.reporting import admin as reports
-from mailhub.reporting.admin import CanaryTrip, Later, Lease, Waiting, Worker
+from mailhub.reporting.admin import CanaryTrip, Lane, Later, Lease, RelayDown, Waiting, Worker
 from mailhub.tasks import TASKS, TaskSpec
 from mailhub.web.health import ALIVE_SECONDS
 
@@ -74,6 +74,8 @@ class State:
     queues: tuple[QueueState, ...]
     leases: tuple[Lease, ...]
     periodic: tuple[Periodic, ...]
+    relays_down: tuple[RelayDown, ...] = ()
+    lanes: tuple[Lane, ...] = ()
 
 
 def is_alive(worker: Worker) -> bool:
@@ -94,7 +96,13 @@ def state(session: Session) -> State:
         # A worker may serve several queues: "bulk,celery".
         mine = tuple(worker for worker in workers if queue.value in worker.queue.split(","))
         queues.append(QueueState(queue.value, parts, later.get(queue.value), age, mine, canaries.get(queue.value)))
-    return State(tuple(queues), tuple(reports.leases(session)), tuple(_periodic(session)))
+    return State(
+        tuple(queues),
+        tuple(reports.leases(session)),
+        tuple(_periodic(session)),
+        tuple(reports.relays_down(session)),
+        tuple(reports.lanes(session)),
+    )
 
 
 def periodic_specs() -> dict[str, TaskSpec]:

@@ -82,6 +82,35 @@ class CanaryTrip:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayDown:
+    """A relay that takes nothing, in its own words."""
+
+    relay: str
+    reason: str
+    since: datetime
+    probe_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A mailbox provider through a relay. `rate` and `flow` in letters a second; `slowed`: it has pushed back."""
+
+    relay: str
+    lane: str
+    rate: float | None
+    flow: float
+    slowed: bool
+    suspended_until: datetime | None
+    reason: str
+    last_code: int | None
+    last_reply: str
+    slowed_at: datetime | None
+    sent_total: int
+    deferred_total: int
+    blocked_total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """A chunk that is being sent: letters before `pos` of `n` are settled."""
 
@@ -178,6 +207,16 @@ def workers(dbsession: Session) -> list[Worker]:
 def canaries(dbsession: Session) -> list[CanaryTrip]:
     """The last canary of each queue."""
     return [CanaryTrip(*row) for row in dbsession.execute(SQL["admin_canaries"].text)]
+
+
+def relays_down(dbsession: Session) -> list[RelayDown]:
+    """The relays that were set aside."""
+    return [RelayDown(*row) for row in dbsession.execute(SQL["admin_relays_down"].text)]
+
+
+def lanes(dbsession: Session) -> list[Lane]:
+    """The lanes of the last day, and those that are slowed down."""
+    return [Lane(*row) for row in dbsession.execute(SQL["admin_lanes"].text)]
 
 
 def leases(dbsession: Session) -> list[Lease]:

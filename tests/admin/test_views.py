@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, text
 
 from mailhub.admin import reading
-from mailhub.models import AuditEntry, Canary, PeriodicRun, WorkerHeartbeat
+from mailhub.models import AuditEntry, Canary, PeriodicRun, RelayHealth, RelayLane, WorkerHeartbeat
 
 TASK = "mailhub.lists.clean_imports"
 
@@ -121,6 +121,28 @@ def test_queues_say_how_long_a_task_takes_to_come_through(admin, dbsession):
     bulk = page[page.index('id="queue-bulk"') : page.index('id="queue-celery"')]
     assert "2.5s at last" in bulk.replace("\xa0", "")
     assert re.search(r"on its way for 1m.2\ds", page[page.index('id="queue-celery"') :])
+
+
+def test_queues_say_which_mail_servers_are_down_or_slowed(admin, dbsession):
+    assert "Mail servers" not in admin.get("/admin/queues").text
+    now = datetime.now(UTC)
+    dbsession.add(RelayHealth(relay="west", state="down", reason="w.test:25: Connection refused", since=now))
+    dbsession.add(RelayHealth(relay="east", state="up"))
+    dbsession.add(RelayLane(relay="east", lane="yahoo", sent_at=now, flow=123.0, flow_at=now + timedelta(hours=1)))
+    slowed = {"last_code": 421, "last_reply": "slow <down>", "slowed_at": now}
+    dbsession.add(RelayLane(relay="east", lane="gmail", rate=0.5, base_rate=100, **slowed))
+    dbsession.add(RelayLane(relay="east", lane="apple", base_rate=100))
+    dbsession.commit()
+    page = admin.get("/admin/queues").text
+    rows = re.findall(r"<tr>.*?</tr>", page[page.index('aria-label="Mail servers"') :], re.S)[1:4]
+    assert "Down" in rows[0]
+    assert "Connection refused" in rows[0]
+    assert "Slowed down" in rows[1]
+    assert ">0.5<" in rows[1]
+    assert "421 slow &lt;down&gt;" in rows[1]
+    assert "Free" in rows[2]
+    assert ">12.3<" in rows[2]
+    assert "apple" not in page
 
 
 def test_queues_are_polled_while_something_waits(admin, build, dbsession):
