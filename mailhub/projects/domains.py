@@ -16,7 +16,7 @@ from mailhub.mail.domain_records import DKIM_RSA, Found, Record, records
 from mailhub.models import DomainStatus, Project, SendingDomain
 from mailhub.models.sending_domain import keys_about
 from mailhub.projects.service import ProjectRefused
-from mailhub.security.sealed import Sealer
+from mailhub.security.sealed import CannotOpen, Sealer
 from mailhub.settings import Settings
 from mailhub.web.i18n import _
 
@@ -86,6 +86,26 @@ def ask_check(dbsession: Session, row: SendingDomain, *, now: datetime) -> None:
     """A check is wanted; the caller enqueues `tasks.check_domain`."""
     row.checking_since = now
     dbsession.flush()
+
+
+def seal_again(dbsession: Session, sealer: Sealer, *, limit: int = 100) -> int:
+    """Seal with the newest secret key what an older one has sealed; gives how many domains.
+
+    What can't be opened at all is left as it is.
+    """
+    done = 0
+    for row in dbsession.scalars(select(SendingDomain).order_by(SendingDomain.id).with_for_update(skip_locked=True)):
+        if done >= limit or (sealer.is_current(row.rsa_private) and sealer.is_current(row.ed25519_private)):
+            continue
+        about = keys_about(row.project_id, row.domain)
+        try:
+            keys = [sealer.open(sealed, about) for sealed in (row.rsa_private, row.ed25519_private)]
+        except CannotOpen:
+            continue
+        row.rsa_private, row.ed25519_private = (sealer.seal(key, about) for key in keys)
+        done += 1
+    dbsession.flush()
+    return done
 
 
 def records_of(row: SendingDomain, settings: Settings) -> list[Record]:

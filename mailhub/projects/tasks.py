@@ -10,8 +10,9 @@ from sqlalchemy import text
 from mailhub import logs
 from mailhub.mail.domain_records import look
 from mailhub.models import SendingDomain
+from mailhub.projects import domains
 from mailhub.projects.dns import text_records
-from mailhub.projects.domains import records_of, settle_check
+from mailhub.security.sealed import sealer_of
 from mailhub.tasks import sweep, task
 
 log = logs.get(__name__)
@@ -34,15 +35,23 @@ def check_domain(request: Request, project_id: int, domain_id: int) -> None:
         row = request.dbsession.get(SendingDomain, (project_id, domain_id))
         if row is None or row.checking_since is None:
             return
-        wanted = records_of(row, settings)
+        wanted = domains.records_of(row, settings)
     # No transaction is open here: the DNS may take its time.
     found = look(wanted, text_records(registry).texts)
     with request.tm:
         row = request.dbsession.get(SendingDomain, (project_id, domain_id), with_for_update=True)
         if row is None:
             return
-        settle_check(row, found, now=datetime.now(UTC))
+        domains.settle_check(row, found, now=datetime.now(UTC))
         log.info("domain.checked", project_id=project_id, domain_id=domain_id, status=row.status, **found)
+
+
+@task("mailhub.projects.seal_again", queue="celery", every=86400)
+def seal_again(request: Request) -> None:
+    """After a change of the secret key: nothing of what is kept needs the old one for longer than a day."""
+    done = domains.seal_again(request.dbsession, sealer_of(request.registry.mailhub))
+    if done:
+        log.info("domains.sealed_again", domains=done)
 
 
 @sweep

@@ -51,6 +51,10 @@ class Sealer:
                     continue
         raise CannotOpen(f"the secret of {about} was sealed with another mailhub.secret_key")
 
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether the secret was sealed with the first key; otherwise it should be sealed again."""
+        return sealed[:2] == bytes((_VERSION, self._keys[0][0]))
+
 
 def sealer_of(settings: Settings) -> Sealer:
     """With `mailhub.secret_key` and `mailhub.secret_keys_old`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +15,7 @@ from mailhub.models import AuditEntry, Role, SendingDomain
 from mailhub.models.sending_domain import keys_about
 from mailhub.projects import domains
 from mailhub.projects.tasks import check_domain
-from mailhub.security.sealed import sealer_of
+from mailhub.security.sealed import Sealer, sealer_of
 from mailhub.tasks import TASKS, run, run_sweeps
 
 PAGE = "/projects/bakery/domains"
@@ -236,6 +237,31 @@ def test_a_lost_check_is_asked_for_again(registry, dbsession, domain, publisher)
     assert run_sweeps(registry)
     assert publisher.names() == []
     assert check_domain.spec.queue == "celery"
+
+
+# Keys
+
+
+def test_keys_are_sealed_again_after_a_change_of_the_secret_key(
+    build, project, settings, registry, dbsession, domain, monkeypatch
+):
+    lost = build.sending_domain(project, settings, domain="x.bakery.test")
+    lost.rsa_private = Sealer(["a key that nobody has kept"]).seal(b"x", "y")
+    dbsession.commit()
+    before = domain.rsa_private
+    run(registry, TASKS["mailhub.projects.seal_again"], ())
+    dbsession.refresh(domain)
+    assert domain.rsa_private == before
+    dbsession.execute(text("DELETE FROM periodic_run"))
+    dbsession.commit()
+    new = "another secret of the tests, also long enough"
+    changed = dataclasses.replace(settings, secret_key=new, secret_keys_old=(settings.secret_key,))
+    monkeypatch.setattr(registry, "mailhub", changed)
+    run(registry, TASKS["mailhub.projects.seal_again"], ())
+    dbsession.refresh(domain)
+    about = keys_about(project.id, domain.domain)
+    assert public_text(load_private(Sealer([new]).open(domain.rsa_private, about))) == domain.rsa_public
+    assert public_text(load_private(Sealer([new]).open(domain.ed25519_private, about))) == domain.ed25519_public
 
 
 # The API
