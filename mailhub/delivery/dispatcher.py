@@ -33,6 +33,8 @@ from mailhub.tasks.heartbeat import Heartbeat
 
 #: A sleeping sender looks at its stop flag this often.
 NAP_SECONDS = 0.2
+#: What the answers have taught is written down this often, and limits that have changed are noticed.
+NOTE_SECONDS = 0.5
 #: How long an answer about connections is good, and how long they are ours without asking again: longer than an idle
 #: connection is kept.
 SLOTS_KNOWN_SECONDS, SLOTS_LEASE_SECONDS = 1.0, 45.0
@@ -61,6 +63,7 @@ class Dispatcher:
         #: Holds connections, over all of the process's tasks; `owner` is another for each.
         self._name = secrets.token_hex(6)
         self.owner = ""
+        self._noted_at = 0.0
         self._is_synchronised = False
 
     @contextmanager
@@ -153,8 +156,12 @@ class Dispatcher:
         return False
 
     def note(self, now: float) -> None:
-        """Write down, now and then, what the answers have taught."""
+        """Write down, now and then, what the answers have taught, and look whether limits have changed."""
+        if now - self._noted_at < NOTE_SECONDS:
+            return
+        self._noted_at = now
         self.database.statement(lambda c: self._feedback.flush(c, now))
+        self.database.statement(lambda c: self._throttle.refresh(c, now))
 
     def _may_try(self, relay: str) -> bool:
         return self.database.statement(lambda c: self._health.may_try(c, relay, self.owner, time.monotonic()))
@@ -214,6 +221,12 @@ class Dispatcher:
             )
         self._lane_allowed[relay, lane] = (allowed, now)
         return allowed
+
+    def leave_lane(self, relay: str, lane: str) -> None:
+        """There is no more work for this provider: others may have its places."""
+        known = self._lane_allowed.pop((relay, lane), None)
+        if known is not None and known[0] is not None:
+            self.database.statement(lambda c: slots.release(c, self._name, relay, lane))
 
     def release_connections(self) -> None:
         """Give the connections of this process to the others; they are closed."""

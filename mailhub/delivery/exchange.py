@@ -18,6 +18,9 @@ from mailhub.delivery.work import Work
 from mailhub.mail.smtp_happenings import Answer, Answered, Ended, GoAhead, Happening, Ready
 from mailhub.tasks.heartbeat import Heartbeat
 
+#: A piece of work whose provider takes no connection from this process is left to another after so long.
+STARVED_SECONDS = 5.0
+
 
 class Exchange:
     """The network side of a pump. `works` is the pump's own list: letters are taken out of it in turn."""
@@ -38,6 +41,8 @@ class Exchange:
             return False
         most = self._dispatcher.lane_allowed(work.relay, work.lane, work.out + work.left(), now)
         if most is not None and work.out >= most:
+            if most == 0 and now - work.begun_at > STARVED_SECONDS:
+                work.ending = True
             return False
         allowance = work.allowance
         if allowance.at_hand(now) > 0:

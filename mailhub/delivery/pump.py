@@ -65,9 +65,16 @@ class Pump:
         self._exchange.release(released, now)
         self._exchange.retract(now)
         for work in [work for work in self._works if work.over]:
-            self._works.remove(work)
-            self._dispatcher.give_back(work.allowance)
+            self._finish(work)
         self._dispatcher.note(now)
+
+    def _finish(self, work: Work) -> None:
+        """Forget a piece of work; what it held of limits goes back where nobody here needs it."""
+        self._works.remove(work)
+        if all(other.allowance is not work.allowance for other in self._works):
+            self._dispatcher.give_back(work.allowance)
+        if all((other.relay, other.lane) != (work.relay, work.lane) for other in self._works):
+            self._dispatcher.leave_lane(work.relay, work.lane)
 
     def _claim(self, now: float) -> None:
         """More work, when what is in hand cannot keep the connections busy."""

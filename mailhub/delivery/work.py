@@ -5,6 +5,7 @@ A piece belongs to one relay and one set of limits, so that letters of a slow la
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ class Work(ABC):
         self.relay = relay
         self.lane = lane
         self.allowance = allowance
+        self.begun_at = time.monotonic()
         self.ending = False
         self.over = False
         #: Letters given to a connection and not settled yet.
