@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg.rows import class_row
+from psycopg.rows import args_row
 
 from mailhub.delivery.database import Connection
 
@@ -60,6 +60,6 @@ def load(connection: Connection, project_id: int, campaign_id: int, ids: Sequenc
     Measured: 2 ms for 500 people.
     """
     binds = {"project_id": project_id, "campaign_id": campaign_id, "ids": list(ids)}
-    with connection.cursor(row_factory=class_row(Recipient)) as cursor:
+    with connection.cursor(row_factory=args_row(Recipient)) as cursor:
         found = {person.id: person for person in cursor.execute(_LOAD, binds)}
     return [found.get(one) or Recipient(one, "", "", "", "", {}, "erased") for one in ids]

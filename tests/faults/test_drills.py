@@ -43,7 +43,8 @@ def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def _stand(folder: Path, broker: str) -> Stand:
-    return Stand(folder, broker=broker, relays=("default", "second"), **(SETTINGS | {"mailhub.delivery.timeouts": "2s"}))
+    settings = SETTINGS | {"mailhub.delivery.timeouts": "2s"}
+    return Stand(folder, broker=broker, relays=("default", "second"), **settings)
 
 
 def hold(stand: Stand, name: str, people: int, turns: int = 1) -> None:
