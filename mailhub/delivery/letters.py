@@ -222,15 +222,16 @@ class CampaignLetters:
             addresses.unsubscribe + unsubscribe.decode("ascii"),
             addresses.web_version + web_version.decode("ascii"),
         )
-        if self._date[0] != now:
-            date = date_value(datetime.fromtimestamp(now, UTC))
-            self._date = (now, structured_header("Date", date))
+        known, date = self._date
+        if known != now:
+            date = structured_header("Date", date_value(datetime.fromtimestamp(now, UTC)))
+            self._date = (now, date)
         try:
             return skeleton.fill(
                 context,
                 Endings(unsubscribe, web_version, rests.of(_OPEN), rests.clicks),
                 to=to_header(recipient.email, recipient.name),
-                date=self._date[1],
+                date=date,
                 message_id=f"Message-ID: <{header}>\r\n".encode("ascii"),
             )
         except UnsafeHeader as unsafe:

@@ -5,8 +5,8 @@ them (RFC 8058 §4); those of which there may be one only are named once more th
 second From or Subject that a reader would show (RFC 6376 §8.15). A letter may carry the signatures of several domains,
 each with an RSA and an Ed25519 key: verifiers take what they know.
 
-Letters have CRLF line ends and no NUL (mime.assert_wire_safe): `Signer.sign` expects that. Measured on one core for a
-letter of 25 kB: RSA-2048 290 µs, Ed25519 75 µs.
+Letters have CRLF line ends, the last line too, and no NUL (mime.assert_wire_safe): `Signer.sign` expects that. Measured
+on one core for a letter of 20–27 kB: 40 µs and the signature itself, 270 µs for RSA-2048 and 35 µs for Ed25519.
 """
 
 import base64
@@ -37,7 +37,6 @@ _MORE = (
     b"list-subscribe", b"precedence", b"auto-submitted", b"cfbl-address", b"cfbl-feedback-id", b"organization",
 )  # fmt: skip
 _SPACES = re.compile(rb"[ \t]+")
-_ODD_SPACES = re.compile(rb"[\x0b\x0c]|\r(?!\n)|(?<!\r)\n")
 _FIELD_ENDS = re.compile(rb"\r\n(?![ \t])")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _SELECTOR = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -148,10 +147,10 @@ class Signer:
                 # Only letters by API choose header fields of their own.
                 self._plans = {names: plan}
         order, named, named_canonical = plan
-        if _ODD_SPACES.search(header):
+        # Characters that `split` takes for white space and DKIM does not: none stand in what headers.py has made.
+        if b"\x0b" in header or b"\x0c" in header or header.count(b"\n") != header.count(b"\r\n"):
             signed = b"".join([relaxed_field(fields[place]) for place in order])
         else:
-            # The white space that `split` knows is then the white space of headers.
             halves = [fields[place].partition(b":") for place in order]
             signed = b"".join([b"%b:%b\r\n" % (half[0].strip().lower(), b" ".join(half[2].split())) for half in halves])
         time = b"" if at is None else b" t=%d;" % at

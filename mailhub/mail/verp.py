@@ -41,14 +41,16 @@ class ReturnPaths:
     def __init__(self, signer: Signer, domain: str, *, project: int, campaign: int) -> None:
         self._domain = domain
         self._mac, self._start = signer.beginning(Kind.BOUNCE, (project, campaign, 0, None, None, 0))
-        self._expires = -1
-        self._end = b""
+        # In one attribute, because threads share it.
+        self._end = (-1, b"")
 
     def of(self, subscriber: int, expires: int) -> str:
         """The envelope sender of the letter to one person; `expires` in seconds since 1970."""
-        if expires != self._expires:
-            self._expires, self._end = expires, varint(_hours(expires))
-        payload = self._start + varint(subscriber) + self._end
+        known, end = self._end
+        if known != expires:
+            end = varint(_hours(expires))
+            self._end = (expires, end)
+        payload = self._start + varint(subscriber) + end
         local = f"{_PREFIX[Kind.BOUNCE]}{_spell(payload + self._mac(payload)[:MAC_BYTES])}"
         if len(local) > 64:
             raise ValueError("the return path is longer than 64 characters")
