@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.checks import Watch, axe_violations, chromium, have_chromium, overflow, until, window
-from tests.browser.site import served
+from tests.browser.checks import Watch, axe_violations, chromium, have_chromium, overflow, settle, until, window
+from tests.browser.site import InPieces, served
 from tests.conftest import Live, _database, _maintain
 from tests.flows.world import Door, World, doors, make_world
 
@@ -83,7 +83,7 @@ def faults_of(page: Page, watch: Watch, url: str, *, widths: tuple[int, ...]) ->
     In the dark only colours are looked at again.
     """
     answer = page.goto(url)
-    until(page, "() => document.readyState === 'complete' && !document.querySelector('.htmx-request')")
+    settle(page)
     faults = [] if answer and answer.status == 200 else [f"status {answer and answer.status}"]
     shift = page.evaluate("window.mhSeen")["shift"]
     if shift >= 0.02:
@@ -143,3 +143,26 @@ def test_signing_in_passes_the_checks(site: Site, language: str) -> None:
     with chromium() as browser, window(browser, site.origin, width=360, language=language) as (page, watch):
         assert not faults_of(page, watch, f"{site.origin}/sign-in", widths=(360, 1280))
         assert page.locator("html").get_attribute("lang") == language
+
+
+@pytest.mark.parametrize("route", ["accounts.sign_in", "lists.sign_up", "tracking.unsubscribe", "no such page"])
+def test_a_page_that_comes_slowly_does_not_jump(site: Site, route: str) -> None:
+    """What is painted before the page's end has come stays where it is."""
+    world = site.worlds["en"]
+    found = [door.url(world.values_for(door)) for door in doors(site.live.registry) if door.route == route]
+    slow = InPieces(site.live.app, pieces=10)
+    with (
+        served(slow) as origin,
+        chromium() as browser,
+        window(browser, origin, width=360, allow=("status of 404",)) as (page, _watch),
+    ):
+        slow.more()
+        page.goto(f"{origin}{found[0] if found else '/nothing'}", wait_until="commit")
+        shown = set()
+        for _piece in range(slow.pieces):
+            page.evaluate("() => mhFrame().then(mhFrame)")
+            shown.add(page.evaluate("() => document.body?.textContent.length ?? 0"))
+            slow.more()
+        until(page, "() => document.readyState === 'complete'")
+        assert len(shown) > 3, "it came at once, so that there was nothing to see"
+        assert page.evaluate("window.mhSeen")["shift"] < 0.005
