@@ -40,7 +40,10 @@ class Worker:
     def children(self) -> list[int]:
         """The pids of the pool's processes."""
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+        try:
+            return [int(pid) for pid in path.read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            return []
 
     def kill(self) -> None:
         """kill -9 of the main process; its children die with it."""
@@ -53,7 +56,7 @@ class Worker:
         if children:
             os.kill(children[-1], signal.SIGKILL)
 
-    def stop(self, seconds: float = 30) -> float:
+    def stop(self, seconds: float = 60) -> float:
         """SIGTERM to the main process; gives how long it took to end."""
         began = time.monotonic()
         self.process.terminate()
@@ -100,7 +103,7 @@ class Stand:
         """Start a worker and wait until its pool has said that it is there."""
         worker = Worker(self.ini, queue, processes, self.log)
         self.workers.append(worker)
-        self.until(lambda: self._alive(worker) == processes, 30, f"worker {queue}")
+        self.until(lambda: self._alive(worker) == processes, 90, f"worker {queue}")
         return worker
 
     def _alive(self, worker: Worker) -> int:
