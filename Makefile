@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTS ?= tests
+# How many tests run side by side, and what else pytest is told.
+JOBS ?= 2
+OPTIONS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test lint bench faults vendor i18n screenshots requirements settings-doc clean
@@ -26,8 +29,8 @@ $(STAMP): requirements.txt requirements-dev.txt setup.py
 run: install  ## Start everything: site, reports, workers, database, mailbox; Ctrl-C stops it
 	@exec $(BIN)/mailhub up
 
-test: install  ## Run the whole suite (TESTS=tests/lists for a part)
-	@$(BIN)/python -m pytest $(TESTS)
+test: install  ## Run the whole suite (TESTS=tests/lists for a part, JOBS=4 for more at once)
+	@$(BIN)/python -m pytest -n $(JOBS) $(OPTIONS) $(TESTS)
 
 lint: install  ## Style, types, who may import whom, templates
 	$(BIN)/ruff check .

@@ -10,10 +10,12 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from mailhub.embedded.postgres import running_server
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.places import quick_folder
 
 
 def main() -> int:
@@ -22,8 +24,8 @@ def main() -> int:
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     with (
-        tempfile.TemporaryDirectory(prefix="mailhub-ci-") as home,
-        running_server(Path(home), durable=False, binaries=arguments.binaries) as server,
+        quick_folder() as home,
+        running_server(home, durable=False, binaries=arguments.binaries) as server,
     ):
         environ = {
             **os.environ,

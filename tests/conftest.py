@@ -27,6 +27,7 @@ from mailhub.settings import Settings
 from mailhub.tasks import TASKS, run
 from tests.build import Builder
 from tests.client import Client
+from tests.places import quick_folder
 from tests.running import Running, started
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +60,7 @@ class RecordingPublisher:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """A SQLAlchemy URL of a server's maintenance database; MAILHUB_TEST_POSTGRES names one that runs already."""
     given = os.environ.get("MAILHUB_TEST_POSTGRES")
     if given:
@@ -67,8 +68,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     from mailhub.embedded import postgres
 
-    with postgres.running_server(tmp_path_factory.mktemp("pg"), durable=False) as running:
+    with quick_folder() as folder, postgres.running_server(folder, durable=False) as running:
         yield make_url(running.url).set(database="postgres").render_as_string(hide_password=False)
+
+
+#: A copy of files takes a third of the time of a copy by way of the log, which is PostgreSQL's default.
+CLONE = "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY"
 
 
 def _maintain(server: str, statement: str, *names: str) -> None:
@@ -104,7 +109,7 @@ def template(server: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def shared_database(server: str, template: str) -> Iterator[str]:
     name = f"mh_shared_{secrets.token_hex(4)}"
-    _maintain(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    _maintain(server, CLONE, name, template)
     yield _database(server, name)
     _maintain(server, "DROP DATABASE {} WITH (FORCE)", name)
 
@@ -231,7 +236,7 @@ class Live:
 def live(server: str, template: str, tmp_path: Path) -> Iterator[Live]:
     name = f"mh_live_{secrets.token_hex(4)}"
     with ExitStack() as stack:
-        _maintain(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
+        _maintain(server, CLONE, name, template)
         stack.callback(_maintain, server, "DROP DATABASE {} WITH (FORCE)", name)
         database = Live(_database(server, name), tmp_path)
         stack.callback(database.close)

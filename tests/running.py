@@ -56,7 +56,7 @@ class Running(Up):
         """What `mailhub …` prints; it must succeed."""
         done = subprocess.run(
             [sys.executable, "-m", "mailhub.cli", "-c", "development.ini", *words],
-            cwd=ROOT, env=self.environ, capture_output=True, text=True, timeout=60,
+            cwd=ROOT, env=self.environ, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -161,7 +161,7 @@ def started(home: Path, **environ: str) -> Iterator[Running]:
     running = Running(home, **environ)
     running.start()
     try:
-        running.wait_line("^ready$", 90)
+        running.wait_line("^ready$", 150)
         yield running
     finally:
         if running.process.poll() is None:

@@ -66,7 +66,7 @@ class Sink:
         """How many letters each address got."""
         return Counter(letter.recipient for letter in self.letters)
 
-    def wait_for(self, n: int, seconds: float = 10) -> None:
+    def wait_for(self, n: int, seconds: float = 60) -> None:
         """Until so many letters are there."""
         deadline = time.monotonic() + seconds
         while len(self.letters) < n:
@@ -82,7 +82,7 @@ class Sink:
         self._call(self._stop())
 
     def _call(self, coroutine: object) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)  # type: ignore[arg-type]
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)  # type: ignore[arg-type]
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._session, "127.0.0.1", self.port, limit=1 << 22)

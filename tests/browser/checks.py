@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 CHROMIUM = os.environ.get("MAILHUB_CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
@@ -20,9 +30,15 @@ RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
 WIDTHS = (1280, 360)
 THEMES = ("light", "dark")
 
+#: A page that is right needs a tenth of a second; this is for a machine with more to do than it can.
+PATIENCE_SECONDS = 30
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+
 #: Runs before the page's own scripts: what must not happen is collected from the first byte on.
 _WATCH = """
 window.mhSeen = {csp: [], shift: 0};
+const frame = window.requestAnimationFrame.bind(window);  // the browser's own, also in a test that stops the clock
+window.mhFrame = () => new Promise(frame);
 document.addEventListener('securitypolicyviolation', e =>
   window.mhSeen.csp.push(`${e.effectiveDirective} ${e.blockedURI || e.sample || ''} ${e.sourceFile || ''}`));
 new PerformanceObserver(list => {
@@ -107,7 +123,7 @@ def window(
 
 def check_page(page: Page, watch: Watch, *, axe: bool = True, max_shift: float = 0.02) -> None:
     """Assert everything above of the page as it is now; call it again after a swap or with a dialog open."""
-    page.wait_for_load_state("networkidle")
+    settle(page)
     faults = [*watch.errors, *(f"request to another origin: {url}" for url in watch.foreign)]
     seen = page.evaluate("window.mhSeen")
     faults += [f"CSP: {one}" for one in seen["csp"]]
@@ -119,13 +135,22 @@ def check_page(page: Page, watch: Watch, *, axe: bool = True, max_shift: float =
     assert not faults, f"{page.url} at {page.viewport_size}:\n" + "\n".join(faults)
 
 
-def until(page: Page, condition: str, tries: int = 100) -> None:
-    """Wait for a function of the page to be true; Playwright's own wait_for_function is refused by the CSP."""
-    for _attempt in range(tries):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"never true: {condition}")
+def settle(page: Page) -> None:
+    """Wait until the page and its fonts are there, no request of htmx is on its way, and a frame has been drawn."""
+    until(page, "() => document.readyState === 'complete' && !document.querySelector('.htmx-request')")
+    page.evaluate("() => document.fonts.ready.then(mhFrame).then(mhFrame)")
+
+
+def until(page: Page, condition: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for a function of the page to be true; Playwright's own wait_for_function is refused by the CSP.
+
+    After a click too: the tools' click is over when the browser has got it, which may be before the page's script has.
+    """
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not true in {seconds} s: {condition}")
+        page.wait_for_timeout(20)
 
 
 _WIDER = """() => {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,8 +46,35 @@ def styleguide() -> Router:
     return config.make_wsgi_app()
 
 
+class InPieces:
+    """An app whose pages come as over a slow line: the head at once, a piece of the rest each time `more` is called."""
+
+    def __init__(self, app: Any, pieces: int) -> None:
+        self.app = app
+        self.pieces = pieces
+        self._asked = threading.Semaphore(0)
+
+    def more(self) -> None:
+        """Let the next piece go."""
+        self._asked.release()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        answer = Request(environ).get_response(self.app)
+        pieces = answer.content_type == "text/html"
+        return self._slowly(answer(environ, start_response)) if pieces else answer(environ, start_response)
+
+    def _slowly(self, app_iter: Iterable[bytes]) -> Iterator[bytes]:
+        head, mark, body = b"".join(app_iter).partition(b"<body")
+        yield head + mark
+        size = len(body) // self.pieces + 1
+        for start in range(0, len(body), size):
+            # A test that has failed asks for nothing more.
+            self._asked.acquire(timeout=10)
+            yield body[start : start + size]
+
+
 @contextmanager
-def served(app: Router) -> Iterator[str]:
+def served(app: Any) -> Iterator[str]:
     """The app on a free port of the loopback; gives its origin."""
     server = create_server(app, host="127.0.0.1", port=0, threads=8, clear_untrusted_proxy_headers=True)
     thread = threading.Thread(target=server.run, daemon=True)

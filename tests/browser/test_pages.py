@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.checks import Watch, axe_violations, chromium, have_chromium, overflow, until, window
-from tests.browser.site import served
-from tests.conftest import Live, _database, _maintain
+from tests.browser.checks import Watch, axe_violations, chromium, have_chromium, overflow, settle, until, window
+from tests.browser.site import InPieces, served
+from tests.conftest import CLONE, Live, _database, _maintain
 from tests.flows.world import Door, World, doors, make_world
 
 pytestmark = [
@@ -55,7 +54,7 @@ class Site:
 def site(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     name = f"mh_pages_{secrets.token_hex(4)}"
     with ExitStack() as stack:
-        _maintain(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
+        _maintain(server, CLONE, name, template)
         stack.callback(_maintain, server, "DROP DATABASE {} WITH (FORCE)", name)
         live = Live(_database(server, name), tmp_path_factory.mktemp("pages"), **{"mailhub.environment": "development"})
         stack.callback(live.close)
@@ -83,7 +82,7 @@ def faults_of(page: Page, watch: Watch, url: str, *, widths: tuple[int, ...]) ->
     In the dark only colours are looked at again.
     """
     answer = page.goto(url)
-    until(page, "() => document.readyState === 'complete' && !document.querySelector('.htmx-request')")
+    settle(page)
     faults = [] if answer and answer.status == 200 else [f"status {answer and answer.status}"]
     shift = page.evaluate("window.mhSeen")["shift"]
     if shift >= 0.02:
@@ -129,12 +128,10 @@ def faults_of_all(site: Site, language: str, widths: tuple[int, ...]) -> list[st
     return faults
 
 
-def test_every_page_passes_the_checks_in_every_look(site: Site) -> None:
+@pytest.mark.parametrize(("language", "widths"), [("en", (1280, 360)), ("ru", (360, 1280))])
+def test_every_page_passes_the_checks_in_every_look(site: Site, language: str, widths: tuple[int, ...]) -> None:
     assert len(site.pages) > 35
-    with ThreadPoolExecutor(2) as pool:
-        english = pool.submit(faults_of_all, site, "en", (1280, 360))
-        russian = pool.submit(faults_of_all, site, "ru", (360, 1280))
-        faults = english.result() + russian.result()
+    faults = faults_of_all(site, language, widths)
     assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults)
 
 
@@ -143,3 +140,26 @@ def test_signing_in_passes_the_checks(site: Site, language: str) -> None:
     with chromium() as browser, window(browser, site.origin, width=360, language=language) as (page, watch):
         assert not faults_of(page, watch, f"{site.origin}/sign-in", widths=(360, 1280))
         assert page.locator("html").get_attribute("lang") == language
+
+
+@pytest.mark.parametrize("route", ["accounts.sign_in", "lists.sign_up", "tracking.unsubscribe", "no such page"])
+def test_a_page_that_comes_slowly_does_not_jump(site: Site, route: str) -> None:
+    """What is painted before the page's end has come stays where it is."""
+    world = site.worlds["en"]
+    found = [door.url(world.values_for(door)) for door in doors(site.live.registry) if door.route == route]
+    slow = InPieces(site.live.app, pieces=10)
+    with (
+        served(slow) as origin,
+        chromium() as browser,
+        window(browser, origin, width=360, allow=("status of 404",)) as (page, _watch),
+    ):
+        slow.more()
+        page.goto(f"{origin}{found[0] if found else '/nothing'}", wait_until="commit")
+        shown = set()
+        for _piece in range(slow.pieces):
+            page.evaluate("() => mhFrame().then(mhFrame)")
+            shown.add(page.evaluate("() => document.body?.textContent.length ?? 0"))
+            slow.more()
+        until(page, "() => document.readyState === 'complete'")
+        assert len(shown) > 3, "it came at once, so that there was nothing to see"
+        assert page.evaluate("window.mhSeen")["shift"] < 0.005

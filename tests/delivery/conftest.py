@@ -26,7 +26,7 @@ from mailhub.models import (
 )
 from mailhub.setting_values import relay as parse_relay
 from mailhub.tasks import TASKS, run, run_sweeps
-from tests.conftest import Live, _database, _maintain
+from tests.conftest import CLONE, Live, _database, _maintain
 from tests.delivery.brakes import TABLES, connect
 from tests.sink import Script, Sink
 
@@ -158,7 +158,7 @@ class Office:
 def one_live(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """One database and site for the tests of a module: making them costs more than emptying them."""
     name = f"mh_live_{secrets.token_hex(4)}"
-    _maintain(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    _maintain(server, CLONE, name, template)
     database = Live(_database(server, name), tmp_path_factory.mktemp("home"))
     yield database
     database.close()

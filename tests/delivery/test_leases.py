@@ -160,8 +160,8 @@ def test_an_owner_that_comes_back_too_late_sends_and_writes_nothing_more(office:
 
 
 def test_a_slow_relay_does_not_lose_the_lease(office: Office) -> None:
-    office.sink.delay_seconds = 1.2
-    office.settings(delivery_lease_seconds=1)
+    office.sink.delay_seconds = 2.4
+    office.settings(delivery_lease_seconds=2)
     campaign = office.campaign(2)
     office.fan_out(campaign)
     first = threading.Thread(target=office.pump)

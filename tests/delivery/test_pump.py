@@ -216,7 +216,7 @@ def test_a_dead_relay_burns_no_letter_and_sending_goes_on_when_it_is_back(office
     seen: list[str] = []
 
     def come_back() -> None:
-        for _turn in range(200):
+        for _turn in range(1200):
             with office.registry.session_factory() as session:
                 seen.extend(session.scalars(text("SELECT doing FROM worker_heartbeat WHERE doing LIKE 'relay%'")))
             if seen:
@@ -264,7 +264,8 @@ def test_pause_and_cancel_stop_at_the_letter_and_nothing_is_in_doubt(office: Off
     stopping.start()
     office.pump()
     stopping.join()
-    assert max(letter.at for letter in office.sink.letters) - stopped_at[0] < 0.5
+    # Half a second's letters at most. They are counted, because a busy machine stretches the seconds.
+    assert sum(letter.at > stopped_at[0] for letter in office.sink.letters) <= 10
     sent = len(office.sink.letters)
     assert sent < 60
     assert office.parts(campaign) == {"audience": 60, "sent": sent, "queued": 60 - sent}

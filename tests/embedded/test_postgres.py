@@ -48,7 +48,7 @@ def server(home: Path) -> Iterator[Server]:
         yield running
 
 
-def gone(pid: int, seconds: float = 10) -> bool:
+def gone(pid: int, seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from mailhub import logs
+from tests.cpu import cpu_seconds
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +123,5 @@ def test_a_library_with_a_broken_log_call_is_survived() -> None:
     "text", ["a" * 100_000, "a@" * 50_000, "://" * 30_000 + "@", "a:" * 50_000 + "@", "mh_" * 30_000]
 )
 def test_long_hostile_texts_take_no_time(text: str) -> None:
-    started = time.perf_counter()
     assert len(logs.hidden(text)) < 10_000
-    assert time.perf_counter() - started < 0.5
+    assert cpu_seconds(lambda: logs.hidden(text)) < 0.5

@@ -71,7 +71,7 @@ def test_kill_9_in_the_middle_and_the_next_worker_ends_with_exactly_the_right_co
 
 
 def wait_for_rows(live, row, wanted: int) -> int:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         done = live.session.execute(
             text("SELECT rows_total FROM subscriber_import WHERE id = :id"), {"id": row.id}
@@ -80,4 +80,4 @@ def wait_for_rows(live, row, wanted: int) -> int:
         if done >= wanted:
             return int(done)
         time.sleep(0.01)
-    raise AssertionError("the worker did nothing for a minute")
+    raise AssertionError("the worker did nothing for two minutes")

@@ -9,6 +9,7 @@ from mailhub.lists import letters, sign_up
 from mailhub.mail.tokens import Kind
 from mailhub.models import Message, MessageContent, Subscriber, Subscription, Suppression
 from mailhub.tasks import task_request
+from mailhub.web import limits
 
 
 @pytest.fixture
@@ -132,11 +133,20 @@ def test_bait_speed_and_foreign_stamps(dbsession, submit, single):
     assert dbsession.query(Subscriber).count() == 0
 
 
-def test_five_forms_a_minute_from_one_network(submit, single):
+def test_five_forms_a_minute_from_one_network(submit, single, monkeypatch):
+    taken = []
+    take = limits.take
+
+    def in_a_minute(registry, key, *, burst, per_seconds):
+        taken.append((key.partition(":")[0], burst, per_seconds))
+        return take(registry, key, burst=burst, per_seconds=per_seconds * 1000)  # of which this test is no part
+
+    monkeypatch.setattr(limits, "take", in_a_minute)
     for n in range(5):
         submit(single, f"a{n}@mail.ru", ip=f"2001:db8::{n}")
     answer = submit(single, "a6@mail.ru", ip="2001:db8::99", status=429)
     assert int(answer.headers["Retry-After"]) > 0
+    assert ("sign_up.ip", 5, 60) in taken
     submit(single, "a7@mail.ru", ip="2001:db8:1::1")
 
 

@@ -1,7 +1,5 @@
 """Addresses: what is accepted, what is refused and why."""
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +15,7 @@ from mailhub.mail.address import (
     parse_mailbox,
 )
 from mailhub.mail.lane import LANES, provider_lane
+from tests.cpu import cpu_seconds
 
 ACCEPTED = [
     ("alice@example.com", "alice@example.com", "alice@example.com"),
@@ -173,6 +172,8 @@ def test_domain_belongs_to_one_lane(domain: str, lane: str) -> None:
 
 def test_bulk_check_is_fast() -> None:
     rows = [f"Person.{n}@host{n % 500}.example.com" for n in range(20_000)]
-    started = time.perf_counter()
-    assert all(isinstance(check_address(row), Address) for row in rows)
-    assert len(rows) / (time.perf_counter() - started) > 25_000
+
+    def check() -> None:
+        assert all(isinstance(check_address(row), Address) for row in rows)
+
+    assert len(rows) / cpu_seconds(check) > 25_000

@@ -2,7 +2,6 @@
 
 import itertools
 import random
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 from uuid import UUID
@@ -15,6 +14,7 @@ from mailhub.mail import letter_tokens as letter_tokens_module
 from mailhub.mail.message_id import make_message_id
 from mailhub.mail.tokens import NUMBER, BadToken, Claims, Kind, Signer
 from mailhub.mail.verp import ReturnPaths, make_return_path, make_unsubscribe_mailbox, read_local_part
+from tests.cpu import cpu_seconds
 
 OLD, NEW = b"o" * 32, b"n" * 32
 SIGNER = Signer([OLD])
@@ -302,7 +302,8 @@ def test_message_id_is_the_same_for_the_same_letter_only() -> None:
 
 
 def test_tokens_are_fast() -> None:
-    started = time.perf_counter()
-    for subscriber in range(5_000):
-        SIGNER.sign("click", project=1, campaign=200, subscriber=subscriber, link=4)
-    assert (time.perf_counter() - started) / 5_000 < 50e-6
+    def sign() -> None:
+        for subscriber in range(5_000):
+            SIGNER.sign("click", project=1, campaign=200, subscriber=subscriber, link=4)
+
+    assert cpu_seconds(sign) / 5_000 < 50e-6
