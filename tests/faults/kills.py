@@ -118,6 +118,10 @@ def _beats(stand: Stand, pid: int, since: object) -> bool:
     return bool(stand.query(statement, [pid, since])[0][0])
 
 
-def _quiet(stand: Stand) -> None:
-    """Until the relay has nobody to talk to: what was on the wire has arrived, or never will."""
-    stand.until(lambda: stand.relay.order()["open"] == 0, 90, "all connections are closed")
+def _quiet(stand: Stand, seconds: float = 3) -> None:
+    """Until nothing has arrived for a while: what the revived process had begun to write has come, or never will."""
+    seen, since = -1, time.monotonic()
+    while time.monotonic() - since < seconds:
+        if (n := len(stand.relay.record())) != seen:
+            seen, since = n, time.monotonic()
+        time.sleep(0.05)
