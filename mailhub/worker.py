@@ -39,6 +39,8 @@ class _Worker:
 
     registry: Any = None
     queue = ""
+    #: The first process.
+    pid = 0
     stop = threading.Event()
     begun: Begun
 
@@ -112,6 +114,7 @@ def _body(spec: TaskSpec) -> Callable[..., None]:
 
 @signals.celeryd_after_setup.connect
 def know_queue(instance: Any, **_kw: Any) -> None:
+    _Worker.pid = os.getpid()
     _Worker.queue = ",".join(sorted(queue.name for queue in instance.app.amqp.queues.consume_from.values()))
 
 
@@ -132,7 +135,11 @@ def begin(**_kw: Any) -> None:
 
 @signals.worker_process_init.connect
 def begin_child(**_kw: Any) -> None:
-    """A pool child must not share the parent's connections."""
+    """A pool child must not outlive the first process, nor share its connections."""
+    # Celery has asked the kernel to kill us with it; if it was gone by then, nobody does. Its pool would hang for ever,
+    # since who was killed in the middle of reading keeps the lock, and its heartbeat would say that all is well.
+    if os.getppid() != _Worker.pid:
+        os._exit(1)
     registry = _Worker.registry
     registry.engine.dispose(close=False)
     registry.reading_engine.dispose(close=False)
