@@ -235,7 +235,7 @@ class Settings:
         "mailhub.workers.bulk", kind.integer(1, 64), "2", "Processes of the `bulk` worker that `mailhub up` starts."
     )
     workers_celery: int = _row(
-        "mailhub.workers.celery", kind.integer(1, 64), "1", "Processes of the `celery` worker that `mailhub up` starts."
+        "mailhub.workers.celery", kind.integer(1, 64), "2", "Processes of the `celery` worker that `mailhub up` starts."
     )
     # People
     session_idle_seconds: int = _row(

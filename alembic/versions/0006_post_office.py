@@ -9,6 +9,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
+RUNNING = "state = 'running'"
 PLACES = postgresql.ARRAY(sa.Integer())
 
 
@@ -22,10 +23,23 @@ def upgrade() -> None:
     op.add_column("campaign_lane", sa.Column("route", sa.Text(), server_default="default", nullable=False))
     op.add_column("campaign_lane", sa.Column("total", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("message", sa.Column("route", sa.Text(), server_default="", nullable=False))
+    op.create_index(
+        "ix_message_in_flight",
+        "message",
+        ["lease_until"],
+        postgresql_where=sa.text("in_flight AND state IN ('queued', 'deferred')"),
+    )
+    op.drop_index("ix_chunk_lease_running", table_name="chunk_lease")
+    op.create_index(
+        "ix_chunk_lease_running", "chunk_lease", ["project_id", "campaign_id"], postgresql_where=sa.text(RUNNING)
+    )
 
 
 def downgrade() -> None:
     # Only for an idle post office: several letters on the wire have no place in the earlier form.
+    op.drop_index("ix_chunk_lease_running", table_name="chunk_lease")
+    op.create_index("ix_chunk_lease_running", "chunk_lease", ["lease_until"], postgresql_where=sa.text(RUNNING))
+    op.drop_index("ix_message_in_flight", table_name="message")
     op.drop_column("message", "route")
     op.drop_column("campaign_lane", "total")
     op.drop_column("campaign_lane", "route")

@@ -23,7 +23,8 @@ log = logs.get(__name__)
 SWEEP_LIMIT = 50
 
 
-@task("mailhub.campaigns.fan_out", queue="bulk")
+# Not on `bulk`: there it would wait behind pumps, which run for minutes.
+@task("mailhub.campaigns.fan_out", queue="celery")
 def fan_out(request: Request, project_id: int, campaign_id: int) -> None:
     """Freeze the audience of a campaign that is being sent; delivery takes it from there. A second run does nothing."""
     dbsession = request.dbsession

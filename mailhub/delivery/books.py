@@ -23,6 +23,8 @@ from mailhub.models import CampaignState
 
 log = logs.get(__name__)
 
+#: How old the knowledge of a campaign's state may be where no letter is declared.
+LOOK_SECONDS = 1.0
 #: A connection whose envelope was accepted, and the letter whose body it waits for.
 Waiting = tuple[Connection, Slip]
 
@@ -41,7 +43,8 @@ class Books:
         for connection, slip in go:
             if not slip.work.ending and not slip.work.over:
                 waiting[slip.work].append((connection, slip))
-        renew = now - self._renewed_at > self._lease / 4
+        # Often enough that a chunk which waits for a limit notices a pause, far more often than the lease needs it.
+        renew = now - self._renewed_at > min(LOOK_SECONDS, self._lease / 4)
         if renew:
             self._renewed_at = now
         released: list[Waiting] = []

@@ -48,7 +48,8 @@ _SKIP = """
 
 _SKIP_DEFERRED = """
     UPDATE message
-    SET state = 'skipped', reason = 'cancelled', due_at = NULL, settled_at = clock_timestamp()
+    SET state = 'skipped', reason = 'cancelled', due_at = NULL, settled_at = clock_timestamp(),
+        lease_owner = NULL, lease_until = NULL
     WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s AND kind = 'campaign' AND state = 'deferred'
       AND NOT in_flight
 """
@@ -57,7 +58,7 @@ _SKIP_DEFERRED = """
 _NOT_AGAIN = """
     UPDATE message
     SET state = CASE WHEN smtp_code IS NULL THEN 'unknown' ELSE 'failed' END, due_at = NULL,
-        settled_at = clock_timestamp()
+        settled_at = clock_timestamp(), lease_owner = NULL, lease_until = NULL
     WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s AND kind = 'campaign' AND state = 'queued'
       AND NOT in_flight
     RETURNING state

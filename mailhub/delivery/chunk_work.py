@@ -19,8 +19,6 @@ from mailhub.delivery.throttle import Allowance
 from mailhub.delivery.work import Work
 from mailhub.mail.headers import UnsafeHeader
 from mailhub.mail.lane import LANES
-from mailhub.mail.mime import UnsafeWire
-from mailhub.mail.template import RenderFailed, TemplateRefused
 from mailhub.models import MessageState, SkipReason
 
 if TYPE_CHECKING:
@@ -79,7 +77,8 @@ class ChunkWork(Work):
                 continue
             try:
                 made = self._letters.make(person)
-            except (RenderFailed, TemplateRefused, UnsafeHeader, UnsafeWire) as failure:
+            except Exception as failure:
+                # Whatever it is, only this letter fails: it would stop every other one of the process.
                 self._note(place, person, outcome.skipped(_why_not_made(self.chunk, person, failure)))
                 continue
             self._offered.add(place)
@@ -182,6 +181,7 @@ class ChunkWork(Work):
 
 
 def _why_not_made(chunk: Chunk, person: Recipient, failure: Exception) -> SkipReason:
-    log.warning("letter.not_made", campaign_id=chunk.campaign_id, subscriber_id=person.id, error=str(failure)[:200])
+    error = f"{type(failure).__name__}: {failure}"[:200]
+    log.warning("letter.not_made", campaign_id=chunk.campaign_id, subscriber_id=person.id, error=error)
     bad_address = isinstance(failure, UnsafeHeader) and failure.code == "address"
     return SkipReason.INVALID if bad_address else SkipReason.RENDER_ERROR

@@ -69,7 +69,13 @@ _TAKE_OVER = f"""
           ON l.project_id = r.project_id AND l.campaign_id = r.campaign_id AND l.lane = r.lane
         WHERE r.state = 'running' AND r.lease_until < clock_timestamp()
           AND c.state = ANY(%(states)s) AND l.route <> ALL(%(closed)s)
-          AND (NOT %(unsettled)s OR r.flushed < r.pos OR r.on_wire <> '{{}}' OR r.unwritten <> '{{}}')
+          AND (NOT %(unsettled)s OR r.flushed < r.pos OR r.on_wire <> '{{}}' OR NOT r.unwritten <@ r.again)
+          AND (r.campaign_id, r.lane, r.seq) NOT IN (
+              SELECT * FROM unnest(%(held_campaigns)s::bigint[], %(held_lanes)s::int[], %(held_seqs)s::int[])
+          )
+          AND (NOT (r.campaign_id, r.lane) IN (
+                  SELECT * FROM unnest(%(busy_campaigns)s::bigint[], %(busy_lanes)s::int[])
+              ) OR r.flushed < r.pos OR r.on_wire <> '{{}}' OR NOT r.unwritten <@ r.again)
         ORDER BY r.lease_until
         LIMIT 1
         FOR UPDATE OF r SKIP LOCKED
@@ -193,17 +199,27 @@ def take_over(
     closed: Sequence[str] = (),
     states: Sequence[str] = ("sending",),
     unsettled: bool = False,
+    busy: Iterable[tuple[int, int]] = (),
+    held: Iterable[tuple[int, int, int]] = (),
 ) -> Chunk | None:
     """A chunk whose owner is dead or has given it back. Settle what it left behind in the same transaction.
 
     `unsettled`: only one that leaves something to settle. `closed`: routes none of whose relays takes anything now.
+    `busy` as in `take_next`; what is to be settled is taken all the same. `held` are the chunks (campaign, lane, seq)
+    that the caller works on: after a standstill its own leases look like those of the dead.
     """
+    pairs, chunks = sorted(set(busy)), sorted(set(held))
     binds = {
         "owner": owner,
         "lease": lease_seconds,
         "closed": list(closed),
         "states": list(states),
         "unsettled": unsettled,
+        "busy_campaigns": [campaign for campaign, _lane in pairs],
+        "busy_lanes": [lane for _campaign, lane in pairs],
+        "held_campaigns": [campaign for campaign, _lane, _seq in chunks],
+        "held_lanes": [lane for _campaign, lane, _seq in chunks],
+        "held_seqs": [seq for _campaign, _lane, seq in chunks],
     }
     with connection.cursor(row_factory=class_row(Chunk)) as cursor:
         return cursor.execute(_TAKE_OVER, binds).fetchone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -21,6 +22,9 @@ Connection = psycopg.Connection[Any]
 
 #: serialization_failure, deadlock_detected.
 _AGAIN = frozenset({"40001", "40P01"})
+#: lock_not_available, query_canceled (by a time-out): somebody holds a lock for long. What is on the wire must not be
+#: given up for that.
+_LATER = frozenset({"55P03", "57014"})
 _TRIES = 5
 
 
@@ -56,11 +60,14 @@ class Database:
                 return work(self._connection())
             except (psycopg.OperationalError, EngineFailure) as failure:
                 tries += 1
-                if getattr(failure, "sqlstate", None) in _AGAIN and tries < _TRIES:
+                sqlstate = getattr(failure, "sqlstate", None)
+                if sqlstate in _AGAIN and tries < _TRIES:
+                    time.sleep(random.uniform(0, 0.02 * tries))  # noqa: S311
                     continue
-                if not self._is_broken(failure):
-                    raise
-                self._discard()
+                if sqlstate not in _LATER:
+                    if not self._is_broken(failure):
+                        raise
+                    self._discard()
                 away_since = away_since or time.monotonic()
                 if time.monotonic() - away_since > self._patience:
                     raise

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +18,8 @@ from mailhub.delivery.health import Health
 from mailhub.delivery.letters import Letters
 from mailhub.delivery.lines import Lines
 from mailhub.delivery.outcome import Verdict
-from mailhub.delivery.routing import Routes
+from mailhub.delivery.routing import DEFAULT, Routes
+from mailhub.delivery.singles import Choices
 from mailhub.delivery.throttle import (
     Allowance,
     Throttle,
@@ -28,15 +30,15 @@ from mailhub.delivery.throttle import (
     relay_key,
     sync_rates,
 )
-from mailhub.models import MessageState, Queue
+from mailhub.models import Queue
 from mailhub.tasks.heartbeat import Heartbeat
 
+_ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"']+@[^\s<>()\[\]:;,\"']+")
 #: A sleeping sender looks at its stop flag this often.
 NAP_SECONDS = 0.2
 #: What the answers have taught is written down this often, and limits that have changed are noticed.
 NOTE_SECONDS = 0.5
-#: How long an answer about connections is good, and how long they are ours without asking again: longer than an idle
-#: connection is kept.
+#: How long an answer about connections is good, and how long they are ours without asking again.
 SLOTS_KNOWN_SECONDS, SLOTS_LEASE_SECONDS = 1.0, 45.0
 
 
@@ -98,22 +100,37 @@ class Dispatcher:
 
     def closed(self) -> dict[str, str]:
         """Relays that take nothing now, with the reason."""
-        return dict(self.database.statement(lambda c: self._health.closed(c, time.monotonic())))
+        found = self.database.statement(lambda c: self._health.closed(c, time.monotonic()))
+        return {name: reason for name, reason in found.items() if name in self.settings.relays}
 
-    def closed_routes(self) -> tuple[str, ...]:
-        """Routes none of whose relays takes anything now. One that this process may try again is not closed."""
+    def unusable_relays(self) -> set[str]:
+        """Relays that this process is not to try now; one that it may try again is not among them."""
         closed = self.closed()
-        if not closed:
-            return ()
-        self._probing &= set(closed)
-        self._probing |= {name for name in closed if name not in self._probing and self._may_try(name)}
-        return self._routes.closed_routes(closed.keys() - self._probing)
+        if closed:
+            self._probing &= set(closed)
+            self._probing |= {name for name in closed if name not in self._probing and self._may_try(name)}
+        return set(closed) - self._probing
 
-    def relay_for(self, route: str) -> str:
-        """An open relay of the route; where none is, the one that this process may try again."""
-        closed = self.closed()
-        route = self._routes.route_of(route)
-        for names in (closed.keys(), closed.keys() - self._probing, ()):
+    def is_any_open(self, unusable: Collection[str]) -> bool:
+        """Whether there is a route of which not every relay is unusable."""
+        return len(self._routes.closed_routes(unusable)) < len(self._routes.names())
+
+    def closed_routes(self, unusable: Collection[str]) -> tuple[str, ...]:
+        """The routes of which every relay is unusable."""
+        return self._routes.closed_routes(unusable)
+
+    def closed_choices(self, unusable: Collection[str]) -> Choices:
+        """What projects may have chosen and only unusable relays could serve."""
+        shut, known = self._routes.closed_choices(unusable)
+        return Choices(shut, known, DEFAULT in shut)
+
+    def route_of(self, choice: str, sender_domain: str = "") -> str:
+        """The route of a project's choice and the domain it writes from."""
+        return self._routes.route_of(choice, sender_domain)
+
+    def relay_for(self, route: str, unusable: Collection[str] = ()) -> str:
+        """A usable relay of the route; where none is, any of it."""
+        for names in (self.closed().keys() | set(unusable), unusable, ()):
             found = self._routes.pick(route, names, random.random)
             if found is not None:
                 return found
@@ -132,28 +149,22 @@ class Dispatcher:
     def relay_failed(self, relay: str, reason: str) -> bool:
         """No connection could be had; True when the relay is set aside now."""
         self._probing.discard(relay)
-        now = time.monotonic()
+        now, reason = time.monotonic(), _without_addresses(reason)
         return self.database.statement(lambda c: self._health.failed(c, relay, reason, now, owner=self.owner))
-
-    def relay_worked(self, relay: str) -> None:
-        """The relay has greeted us."""
-        self._probing.discard(relay)
-        if relay in self.closed():
-            self.database.statement(lambda c: self._health.worked(c, relay))
 
     def heard(self, relay: str, lane: str, verdict: Verdict) -> bool:
         """Learn from an answer; True when the relay is set aside now: it refuses everything."""
+        self._probing.discard(relay)
         self._feedback.note(relay, lane, verdict)
-        if verdict.state == MessageState.DEFERRED and verdict.answer is not None:
-            answer = verdict.answer
-            self._probing.discard(relay)
-            reason, now = f"{answer.code} {answer.text}", time.monotonic()
-            among = lane if self.settings.relays[relay].lanes else ""
-            return self.database.statement(
-                lambda c: self._health.refused(c, relay, reason, now, owner=self.owner, lane=among)
-            )
-        self.database.statement(lambda c: self._health.worked(c, relay))
-        return False
+        answer = verdict.answer
+        if answer is None or not 400 <= answer.code < 500:
+            self.database.statement(lambda c: self._health.worked(c, relay))
+            return False
+        reason, now = _without_addresses(f"{answer.code} {answer.text}"), time.monotonic()
+        among = lane if self.settings.relays[relay].lanes else ""
+        return self.database.statement(
+            lambda c: self._health.refused(c, relay, reason, now, owner=self.owner, lane=among)
+        )
 
     def note(self, now: float) -> None:
         """Write down, now and then, what the answers have taught, and look whether limits have changed."""
@@ -202,7 +213,7 @@ class Dispatcher:
         self._allowed[relay] = (allowed, wanted, now)
         return allowed
 
-    def lane_allowed(self, relay: str, lane: str, wanted: int, now: float) -> int | None:
+    def lane_allowed(self, relay: str, lane: str, kind: str, wanted: int, now: float) -> int | None:
         """How many letters this process may have on the way to a provider at once; None: only the relay's cap counts.
 
         The provider's cap is set for the lane, or follows from its answers; it holds over all processes.
@@ -211,6 +222,9 @@ class Dispatcher:
         if known is not None and now - known[1] < SLOTS_KNOWN_SECONDS:
             return known[0]
         state = self.database.statement(lambda c: self._feedback.lanes(c, now)).get((relay, lane))
+        if state is not None and state.is_suspended:
+            self._lane_allowed[relay, lane] = (0, now)
+            return 0
         set_for_it = self.settings.lanes[lane].max_connections if self.settings.relays[relay].lanes else 0
         caps = [cap for cap in (set_for_it, state.connections if state is not None else None) if cap]
         allowed = None
@@ -219,6 +233,9 @@ class Dispatcher:
             allowed = self.database.statement(
                 lambda c: slots.acquire(c, relay, lane, self._name, min(wanted, cap), cap, SLOTS_LEASE_SECONDS)
             )
+            if kind == Queue.TRANSACTIONAL:
+                # A campaign that crawls holds the provider's only place for hours.
+                allowed = max(1, allowed)
         self._lane_allowed[relay, lane] = (allowed, now)
         return allowed
 
@@ -233,6 +250,11 @@ class Dispatcher:
         self._allowed.clear()
         self._lane_allowed.clear()
         self.database.statement(lambda c: slots.release(c, self._name))
+
+
+def _without_addresses(reply: str) -> str:
+    """What a relay says to one person is shown to other projects too."""
+    return _ADDRESS.sub("…", reply)
 
 
 _threads = threading.local()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import cast
 
+from mailhub import logs
 from mailhub.delivery import outcome
 from mailhub.delivery.books import Waiting
 from mailhub.delivery.connection import Connection, Envelope
@@ -16,12 +17,18 @@ from mailhub.delivery.outcome import UNKNOWN
 from mailhub.delivery.slip import Slip
 from mailhub.delivery.work import Work
 from mailhub.mail.smtp_happenings import Answer, Answered, Ended, GoAhead, Happening, Ready
+from mailhub.mail.smtp_wire import UnsafeLetter, wire_body
+from mailhub.models import SkipReason
 from mailhub.tasks.heartbeat import Heartbeat
+
+log = logs.get(__name__)
 
 #: How long a turn goes on listening when few letters are ready.
 GATHER_SECONDS = 0.002
 #: A piece of work whose provider takes no connection from this process is left to another after so long.
-STARVED_SECONDS = 5.0
+STARVED_SECONDS, PARKED_SECONDS = 5.0, 30.0
+#: A letter at which so many connections ended is put off: it may be what they end at.
+TRIES = 3
 
 
 class Exchange:
@@ -39,12 +46,7 @@ class Exchange:
 
     def can_go_on(self, work: Work, now: float) -> bool:
         """Whether a letter of the work may be offered now, limits included."""
-        if not work.has_next():
-            return False
-        most = self._dispatcher.lane_allowed(work.relay, work.lane, work.out + work.left(), now)
-        if most is not None and work.out >= most:
-            if most == 0 and now - work.begun_at > STARVED_SECONDS:
-                work.ending = True
+        if not work.has_next() or not self._lane_has_room(work, now):
             return False
         allowance = work.allowance
         if allowance.at_hand(now) > 0:
@@ -55,6 +57,27 @@ class Exchange:
         self._dispatcher.database.statement(lambda connection: allowance.refill(connection, want, now))
         return allowance.at_hand(now) > 0
 
+    def has_room(self, relay: str, now: float) -> bool:
+        """Whether a connection to the relay could take a letter now, or could be opened."""
+        line = self._lines.line(relay)
+        if any(one.can_offer and not line.is_worn(one, now) for one in line.connections):
+            return True
+        most = self._dispatcher.settings.relays[relay].max_connections
+        return now >= line.retry_at and len(line.connections) < (line.cap or most)
+
+    def _lane_has_room(self, work: Work, now: float) -> bool:
+        """Whether the provider takes one more letter of ours at the same time."""
+        alike = [other for other in self._works if (other.relay, other.lane) == (work.relay, work.lane)]
+        out = sum(other.out for other in alike)
+        wanted = out + sum(other.left() for other in alike)
+        most = self._dispatcher.lane_allowed(work.relay, work.lane, self._kind, wanted, now)
+        if most is None or out < most:
+            return True
+        if most == 0 and now - work.begun_at > STARVED_SECONDS:
+            work.ending = True
+            work.parked_until = now + PARKED_SECONDS
+        return False
+
     def fill(self, now: float) -> None:
         """Offer letters to connections that can take one; open connections while letters wait."""
         for relay in dict.fromkeys(work.relay for work in self._works):
@@ -63,6 +86,7 @@ class Exchange:
                 if line.is_idle(connection) and line.is_worn(connection, now):
                     self._lines.hang_up(line, connection, now)
                     del self._line_of[connection]
+            self._keep_to_cap(line, now)
             free = [one for one in line.connections if one.can_offer and not line.is_worn(one, now)]
             free.sort(key=lambda one: not line.is_idle(one))
             for connection in free:
@@ -113,15 +137,17 @@ class Exchange:
                 if connection not in self._line_of:
                     continue
             line.bodies[connection] = slip
-            self._heard(line, connection, connection.body(slip.made.data, now), now)
+            assert slip.body is not None
+            self._heard(line, connection, connection.body(slip.body, now), now)
 
     def retract(self, now: float) -> None:
         """Take back what was offered and may not be sent: its work ends or is over."""
         for line in self._lines:
             for connection, slip in list(line.offers.items()):
                 if slip.work.ending or slip.work.over:
+                    if connection.retract() is not slip:
+                        continue  # Its answer is under way.
                     del line.offers[connection]
-                    connection.retract()
                     slip.work.back(slip)
                     if connection.is_closed:
                         self._lines.forget(line, connection)
@@ -143,17 +169,35 @@ class Exchange:
         return None
 
     def _offer(self, line: Line, connection: Connection, slip: Slip, now: float) -> None:
+        made = slip.made
+        envelope = Envelope(made.return_path, slip.email, len(made.data))
+        try:
+            slip.body = wire_body(made.data)
+            happenings = connection.offer(envelope, slip, now)
+        except UnsafeLetter as unsafe:
+            log.warning("letter.unsafe", work=slip.work.name, error=str(unsafe))
+            slip.work.settle(slip, outcome.skipped(SkipReason.INVALID))
+            return
         line.offers[connection] = slip
         if line.relay.lanes:
             self._count_for_lane(line, connection, slip.lane)
-        made = slip.made
-        envelope = Envelope(made.return_path, slip.email, len(made.data))
-        self._heard(line, connection, connection.offer(envelope, slip, now), now)
+        self._heard(line, connection, happenings, now)
 
     def _count_for_lane(self, line: Line, connection: Connection, lane: str) -> None:
         line.by_lane[connection, lane] += 1
         most = self._dispatcher.settings.lanes[lane].messages_per_connection
         if most and line.by_lane[connection, lane] >= most:
+            line.full.add(connection)
+
+    def _keep_to_cap(self, line: Line, now: float) -> None:
+        """Other processes have a part of the relay's connections: what is beyond ours gets no further letter."""
+        if not line.connections:
+            return
+        wanted = sum(work.left() for work in self._works if work.relay == line.relay.name)
+        line.cap = self._dispatcher.connections_allowed(
+            line.relay.name, self._kind, max(wanted, len(line.connections)), now
+        )
+        for connection in line.connections[max(1, line.cap) :]:
             line.full.add(connection)
 
     def _open(self, line: Line, now: float) -> None:
@@ -177,13 +221,13 @@ class Exchange:
                     del line.bodies[connection]
                 elif line.offers.get(connection) is slip:
                     del line.offers[connection]
+                line.answered.add(connection)
                 self._answered(line, slip, one.answer)
             elif isinstance(one, Ended):
                 self._hung_up(line, connection, one, now)
             elif isinstance(one, Ready):
                 line.failures = 0
                 line.ready.add(connection)
-                self._dispatcher.relay_worked(line.relay.name)
         if connection in self._line_of:
             self._lines.watch(connection)
 
@@ -198,21 +242,34 @@ class Exchange:
             self._give_up(line)
 
     def _hung_up(self, line: Line, connection: Connection, end: Ended, now: float) -> None:
+        is_useless = not end.was_ready or (bool(end.unsent) and connection not in line.answered)
         self._lines.forget(line, connection)
         del self._line_of[connection]
         self._go = [one for one in self._go if one[0] is not connection]
         for slip in cast(list[Slip], end.unsent):
-            slip.work.back(slip)
+            self._not_sent(slip, end)
         if end.in_doubt is not None:
             slip = cast(Slip, end.in_doubt)
             slip.at = datetime.now(UTC)
             slip.work.settle(slip, UNKNOWN)
-        if end.was_ready:
+        if not is_useless:
             return
         line.failures += 1
         line.retry_at = now + PAUSE_SECONDS * line.failures
         if self._dispatcher.relay_failed(line.relay.name, end.reason):
             self._give_up(line)
+
+    def _not_sent(self, slip: Slip, end: Ended) -> None:
+        """The relay does not have the letter. Where connections end at it again and again, it is put off."""
+        work = slip.work
+        if end.was_ready:
+            work.tries[slip.place] += 1
+        if work.tries[slip.place] < TRIES:
+            work.back(slip)
+            return
+        slip.at = datetime.now(UTC)
+        schedule = self._dispatcher.settings.delivery_retry_schedule
+        work.settle(slip, outcome.lost(end.reason, attempt=slip.attempt, schedule=schedule, at=slip.at))
 
     def _give_up(self, line: Line) -> None:
         """The relay is set aside: whatever waits for it is given back, untouched."""

@@ -23,6 +23,8 @@ class Line:
     cap: int = 0
     connections: list[Connection] = field(default_factory=list)
     ready: set[Connection] = field(default_factory=set)
+    #: Those on which a letter has had an answer.
+    answered: set[Connection] = field(default_factory=set)
     #: The letter whose envelope a connection was offered and whose body it has not got; the one whose answer is out.
     offers: dict[Connection, Slip] = field(default_factory=dict)
     bodies: dict[Connection, Slip] = field(default_factory=dict)
@@ -106,6 +108,7 @@ class Lines:
         line.bodies.pop(connection, None)
         line.ready.discard(connection)
         line.full.discard(connection)
+        line.answered.discard(connection)
         for key in [key for key in line.by_lane if key[0] is connection]:
             del line.by_lane[key]
         if connection in line.connections:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -56,6 +56,11 @@ def judge(answer: Answer, *, attempt: int, schedule: Sequence[int], at: datetime
     if answer.taken:
         return Verdict(MessageState.SENT, EventType.SENT, answer=answer)
     found = classify(answer.code, None, answer.text, answer.stage)
+    if found.reason == "unsupported_eai":
+        # It is our relay that cannot write such an address: the person is not stopped for it.
+        return Verdict(
+            MessageState.FAILED, EventType.SOFTBOUNCED, found.reason, answer=answer, status=found.enhanced or ""
+        )
     status = found.enhanced or ""
     if found.state == "failed":
         hard = found.event == EventType.HARDBOUNCED
@@ -70,6 +75,11 @@ def judge(answer: Answer, *, attempt: int, schedule: Sequence[int], at: datetime
     # A temporary refusal that has outlived its schedule says nothing final about the person.
     event = EventType.BLOCKED if found.klass == "BLOCK" else EventType.SOFTBOUNCED
     return Verdict(MessageState.FAILED, event, found.reason, answer=answer, status=status)
+
+
+def lost(reason: str, *, attempt: int, schedule: Sequence[int], at: datetime) -> Verdict:
+    """The verdict on a letter before whose body the connection ended again and again: it may be the letter's fault."""
+    return replace(judge(Answer(0, reason, "rcpt"), attempt=attempt, schedule=schedule, at=at), answer=None)
 
 
 _COLUMNS = """

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+import psycopg
 from psycopg.rows import dict_row
+from sqlalchemy.exc import SQLAlchemyError as EngineFailure
 
 from mailhub import logs
 from mailhub.delivery import outcome
-from mailhub.delivery.claim import Fenced
 from mailhub.delivery.database import Connection
 from mailhub.delivery.letters import Made
 from mailhub.delivery.outcome import REPLY_LIMIT, UNKNOWN, Verdict
@@ -22,8 +25,6 @@ from mailhub.delivery.throttle import Allowance
 from mailhub.delivery.work import Work
 from mailhub.events.service import Event, append
 from mailhub.mail.headers import UnsafeHeader
-from mailhub.mail.mime import UnsafeWire
-from mailhub.mail.template import RenderFailed, TemplateRefused
 from mailhub.models import MessageKind, MessageState, SkipReason
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ _ROW = """m.project_id, m.created_at, m.id, m.kind, m.state, m.reason, m.project
 # A lease whose owner died before the letter was declared ends by itself: the row is simply due again.
 _CLAIM = f"""
     WITH due AS (
-        SELECT m.project_id, m.created_at, m.id, coalesce(nullif(m.route, ''), p.relay) AS route
+        SELECT m.project_id, m.created_at, m.id, coalesce(nullif(m.route, ''), p.relay) AS choice
         FROM message AS m
         JOIN project AS p ON p.id = m.project_id
         WHERE m.queue = %(queue)s AND m.state IN ('queued', 'deferred') AND m.due_at <= clock_timestamp()
           AND NOT m.in_flight AND (m.lease_until IS NULL OR m.lease_until < clock_timestamp())
-          AND coalesce(nullif(m.route, ''), p.relay) <> ALL(%(closed)s)
+          AND m.id <> ALL(%(held)s)
+          AND coalesce(nullif(m.route, ''), p.relay) <> ALL(%(shut)s)
+          AND NOT (%(default_shut)s AND coalesce(nullif(m.route, ''), p.relay) <> ALL(%(known)s))
           AND (m.kind <> 'campaign' OR EXISTS (
               SELECT FROM campaign AS c
               WHERE c.project_id = m.project_id AND c.id = m.campaign_id AND c.state = 'sending'
@@ -61,7 +64,10 @@ _CLAIM = f"""
     SET lease_owner = %(owner)s, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
     FROM due AS d
     WHERE m.project_id = d.project_id AND m.created_at = d.created_at AND m.id = d.id
-    RETURNING {_ROW}, d.route
+    RETURNING {_ROW}, d.choice, (
+        SELECT split_part(t.from_email, '@', 2) FROM message_content AS t
+        WHERE t.project_id = m.project_id AND t.created_at = m.created_at AND t.message_id = m.id
+    ) AS sender_domain
 """  # noqa: S608
 
 _CONTENT = """
@@ -86,7 +92,13 @@ _DECLARE = f"""
     ))
 """  # noqa: S608
 
-_PUT_BACK = f"UPDATE message SET lease_owner = NULL, lease_until = NULL, in_flight = false WHERE {_MINE}"  # noqa: S608
+# What has to wait for a limit is due again when the wait may be over: it must not stand in front of the others.
+_PUT_BACK = f"""
+    UPDATE message
+    SET lease_owner = NULL, lease_until = NULL, in_flight = false,
+        due_at = greatest(due_at, clock_timestamp() + make_interval(secs => %(wait)s))
+    WHERE {_MINE} AND state = %(state)s
+"""  # noqa: S608
 
 _RECORD = f"""
     UPDATE message
@@ -94,7 +106,7 @@ _RECORD = f"""
         lease_owner = NULL, lease_until = NULL, in_flight = false, relay = %(new_relay)s,
         header_id = %(new_header_id)s, smtp_code = %(smtp_code)s, smtp_status = %(smtp_status)s,
         smtp_reply = %(smtp_reply)s, settled_at = %(settled_at)s
-    WHERE {_MINE}
+    WHERE {_MINE} AND state = %(state)s
 """  # noqa: S608
 
 
@@ -107,6 +119,18 @@ class NotMade(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Choices:
+    """What projects may have chosen (a route's or a relay's name) and cannot be served now.
+
+    A name that is not `known` means the default route.
+    """
+
+    shut: Sequence[str] = ()
+    known: Sequence[str] = ()
+    default_shut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A row's end, not in the books yet."""
 
@@ -116,10 +140,26 @@ class Ended:
 
 
 def claim_due(
-    connection: Connection, queue: str, owner: str, lease_seconds: float, *, closed: Sequence[str], most: int
+    connection: Connection,
+    queue: str,
+    owner: str,
+    lease_seconds: float,
+    *,
+    choices: Choices,
+    held: Iterable[UUID] = (),
+    most: int,
 ) -> list[dict[str, Any]]:
-    """Lease the rows of the queue that are due first. `closed`: routes whose relays take nothing now."""
-    binds = {"queue": queue, "owner": owner, "lease": lease_seconds, "closed": list(closed), "most": most}
+    """Lease the rows of the queue that are due first, but for those that the caller has in hand already (`held`)."""
+    binds = {
+        "queue": queue,
+        "owner": owner,
+        "lease": lease_seconds,
+        "shut": list(choices.shut),
+        "known": list(choices.known),
+        "default_shut": choices.default_shut,
+        "held": list(held),
+        "most": most,
+    }
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_CLAIM, binds).fetchall()
 
@@ -134,7 +174,12 @@ class RowWork(Work):
         self._rows = list(rows)
         self._left: deque[int] = deque(range(len(self._rows)))
         self._ended: list[Ended] = []
-        self._renewed_at = 0.0
+        self._renewed_at = time.monotonic()
+
+    @property
+    def ids(self) -> list[UUID]:
+        """The rows that it holds."""
+        return [row["id"] for row in self._rows]
 
     def left(self) -> int:
         return len(self._left)
@@ -179,16 +224,13 @@ class RowWork(Work):
     def write(self) -> None:
         """Write the ends that there are, and give back what is left when the work is ending or done."""
         ended, drained = self._ended, self.is_drained()
+        wait = max(0.0, self.parked_until - time.monotonic())
 
         def work(connection: Connection) -> None:
-            for one in ended:
-                try:
-                    record(connection, one.row, one.verdict, one.made, self.relay)
-                except Fenced:
-                    log.warning("message.fenced", message_id=one.row["id"])
+            record_all(connection, ended, self.relay)
             if drained:
                 for place in self._left:
-                    connection.execute(_PUT_BACK, self._rows[place])
+                    connection.execute(_PUT_BACK, self._rows[place] | {"wait": wait})
 
         self.dispatcher.database.transaction(work)
         self._ended = []
@@ -220,10 +262,15 @@ def _made(dispatcher: Dispatcher, row: dict[str, Any]) -> Made:
 
         content = dispatcher.database.statement(read)
         if content is None:
-            raise NotMade(SkipReason.ERASED)
+            raise NotMade(SkipReason.ERASED)  # noqa: TRY301
         return dispatcher.letters.single(row, content, dispatcher.database)
-    except (RenderFailed, TemplateRefused, UnsafeHeader, UnsafeWire) as failure:
-        log.warning("letter.not_made", message_id=row["id"], error=str(failure)[:200])
+    except NotMade:
+        raise
+    except (psycopg.Error, EngineFailure):
+        raise
+    except Exception as failure:
+        # Whatever it is, only this letter fails: it would stop every other one of the process.
+        log.warning("letter.not_made", message_id=row["id"], error=f"{type(failure).__name__}: {failure}"[:200])
         bad_address = isinstance(failure, UnsafeHeader) and failure.code == "address"
         raise NotMade(SkipReason.INVALID if bad_address else SkipReason.RENDER_ERROR) from failure
 
@@ -247,12 +294,38 @@ def _doubtful(row: dict[str, Any], repeat_at: datetime) -> Verdict:
     return Verdict(MessageState(row["state"]), reason=IN_DOUBT, due_at=repeat_at)
 
 
-def record(connection: Connection, row: dict[str, Any], verdict: Verdict, made: Made | None, relay: str) -> None:
-    """Write down how a leased letter ended; raises Fenced when somebody else has done so.
+def record_all(connection: Connection, ended: Sequence[Ended], relay: str) -> None:
+    """Write down how leased letters ended, in the caller's transaction; their events come last and together.
 
-    A commit whose answer was lost looks the same: then the letter's end is in the books already.
+    One that somebody else has settled meanwhile is left as it is. A commit whose answer was lost looks the same: then
+    the letter's end is in the books already.
     """
-    at = datetime.now(UTC)
+    events: list[Event] = []
+    moved: dict[tuple[int, int], Counter[MessageState]] = {}
+    for one in sorted(ended, key=lambda each: (each.row["project_id"], each.row["campaign_id"] or 0, each.row["id"])):
+        at = datetime.now(UTC)
+        row, verdict = one.row, one.verdict
+        if not _record(connection, row, verdict, one.made, relay or row["relay"], at):
+            log.warning("message.fenced", message_id=row["id"])
+            continue
+        if verdict.hard:
+            outcome.suppress(connection, row["project_id"], row["email"])
+        if row["kind"] == MessageKind.CAMPAIGN and row["state"] != verdict.state:
+            counts = moved.setdefault((row["project_id"], row["campaign_id"]), Counter())
+            counts[MessageState(row["state"])] -= 1
+            counts[verdict.state] += 1
+        if verdict.event is not None:
+            events.append(_event(row, verdict, at))
+    for (project_id, campaign_id), counts in sorted(moved.items()):
+        outcome.count(connection, project_id, campaign_id, counts)
+    if events:
+        append(connection, events)
+
+
+def _record(
+    connection: Connection, row: dict[str, Any], verdict: Verdict, made: Made | None, relay: str, at: datetime
+) -> bool:
+    """The row's end; False when it is not ours any more."""
     answer = verdict.answer
     is_open = verdict.state in (MessageState.QUEUED, MessageState.DEFERRED)
     binds = row | {
@@ -267,16 +340,7 @@ def record(connection: Connection, row: dict[str, Any], verdict: Verdict, made: 
         "smtp_reply": answer.text[:REPLY_LIMIT] if answer else "",
         "settled_at": None if is_open else at,
     }
-    if connection.execute(_RECORD, binds).rowcount != 1:
-        raise Fenced
-    if verdict.hard:
-        outcome.suppress(connection, row["project_id"], row["email"])
-    if row["kind"] == MessageKind.CAMPAIGN and row["state"] != verdict.state:
-        moved: Counter[MessageState] = Counter({MessageState(row["state"]): -1})
-        moved[verdict.state] += 1
-        outcome.count(connection, row["project_id"], row["campaign_id"], moved)
-    if verdict.event is not None:
-        append(connection, [_event(row, verdict, at)])
+    return connection.execute(_RECORD, binds).rowcount == 1
 
 
 def _event(row: dict[str, Any], verdict: Verdict, at: datetime) -> Event:
@@ -306,7 +370,7 @@ _ABANDONED = f"""
     SELECT {_ROW}
     FROM message AS m
     WHERE m.state IN ('queued', 'deferred') AND m.in_flight AND m.lease_until < clock_timestamp()
-    ORDER BY m.due_at
+    ORDER BY m.lease_until
     LIMIT 100
     FOR UPDATE OF m SKIP LOCKED
 """  # noqa: S608
@@ -316,7 +380,8 @@ def settle_abandoned(connection: Connection) -> int:
     """Decide about letters whose worker died while they were on the wire; gives how many."""
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(_ABANDONED).fetchall()
+    now = datetime.now(UTC)
+    record_all(connection, [Ended(row, _doubtful(row, now), None) for row in rows], "")
     for row in rows:
-        record(connection, row, _doubtful(row, datetime.now(UTC)), None, row["relay"])
         log.warning("message.taken_over", message_id=row["id"])
     return len(rows)

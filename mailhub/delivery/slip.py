@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mailhub.delivery.letters import Made
 from mailhub.delivery.recipients import Recipient
+from mailhub.mail.smtp_wire import WireBody
 
 if TYPE_CHECKING:
     from mailhub.delivery.work import Work
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Slip:
     """`place` is the letter's index in its work, `lane` its mailbox provider, `attempt` counts from 1.
 
-    `at` is the moment of the relay's answer.
+    `body` is what goes over the wire; `at` is the moment of the relay's answer.
     """
 
     work: Work
@@ -27,4 +28,5 @@ class Slip:
     lane: str
     attempt: int = 1
     person: Recipient | None = None
+    body: WireBody | None = None
     at: datetime | None = None

@@ -48,7 +48,7 @@ def settle_the_dead(request: Request) -> None:
             settle_abandoned(dispatcher, connection, chunk, give_back=True)
             return True
 
-        while dispatcher.database.transaction(settle):
+        while not dispatcher.stopping() and dispatcher.database.transaction(settle):
             pass
 
 

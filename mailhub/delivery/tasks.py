@@ -31,12 +31,16 @@ def pump(request: Request) -> None:
 
 @task("mailhub.delivery.send_due", queue="transactional", transaction=False)
 def send_due(request: Request, queue: str) -> None:
-    """Send the queue's single letters that are due. Connections stay open for the next one."""
+    """Send the queue's single letters that are due, and those that come within a second of the last one."""
     dispatcher = dispatcher_of(request.registry)
     with dispatcher.working(queue) as heartbeat:
         heartbeat.doing = "single letters"
         seconds = dispatcher.settings.delivery_pump_seconds
-        is_more = Pump(dispatcher, heartbeat, SingleLetters(dispatcher, queue)).run(seconds)
+        try:
+            is_more = Pump(dispatcher, heartbeat, SingleLetters(dispatcher, queue)).run(seconds)
+        finally:
+            dispatcher.lines.close(time.monotonic())
+            dispatcher.release_connections()
     if is_more:
         request.enqueue(send_due, queue)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from mailhub.delivery.slip import Slip
@@ -34,6 +35,10 @@ class Work(ABC):
         self.begun_at = time.monotonic()
         self.ending = False
         self.over = False
+        #: When `ending` because of limits: before this moment it is pointless to go on.
+        self.parked_until = 0.0
+        #: By place: how often a connection ended before the letter's body went out.
+        self.tries: Counter[int] = Counter()
         #: Letters given to a connection and not settled yet.
         self.out = 0
 

@@ -59,7 +59,7 @@ class ChunkLease(Base):
 
     Every place before `pos` is settled, but for those in `on_wire` (declared to be on the wire: after a crash they are
     in doubt) and in `again` (passed over, to be sent yet). The message rows of all places before `flushed` are written,
-    but for those in `unwritten` (on the wire when the books were written). What is settled and not written was sent:
+    but for those in `unwritten` (not settled when the books were written). What is settled and not written was sent:
     any other end is written in the transaction that moves the position past it.
     """
 
@@ -67,7 +67,8 @@ class ChunkLease(Base):
     __table_args__ = (
         ForeignKeyConstraint(["project_id", "campaign_id"], ["campaign.project_id", "campaign.id"], ondelete="CASCADE"),
         one_of("state", LeaseState),
-        Index("ix_chunk_lease_running", "lease_until", postgresql_where=text("state = 'running'")),
+        # None of its columns ever changes, so that the updates of a lease stay on their page (HOT).
+        Index("ix_chunk_lease_running", "project_id", "campaign_id", postgresql_where=text("state = 'running'")),
         {"postgresql_with": {"fillfactor": "50"}},
     )
 

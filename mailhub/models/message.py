@@ -82,6 +82,11 @@ class Message(Base):
         one_of("kind", MessageKind),
         one_of("state", MessageState),
         Index("ix_message_due", "queue", "due_at", postgresql_where=_OPEN),
+        Index(
+            "ix_message_in_flight",
+            "lease_until",
+            postgresql_where=sql("in_flight AND state IN ('queued', 'deferred')"),
+        ),
         Index("ix_message_campaign", "project_id", "campaign_id", "state", "id"),
         Index("ix_message_subscriber", "project_id", "subscriber_id", "id"),
         Index("ix_message_listed", "project_id", "kind", "id"),

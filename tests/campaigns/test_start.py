@@ -52,7 +52,7 @@ def test_start_freezes_the_letter_and_its_links(cast: Cast, client, dbsession, p
     )  # fmt: skip
     links = dbsession.scalars(select(Link).where(Link.campaign_id == cast.campaign.id)).all()
     assert [(link.position, link.url, link.label) for link in links] == [(0, "https://example.com/shop", "look")]
-    assert publisher.sent == [("mailhub.campaigns.fan_out", (cast.project.id, cast.campaign.id), "bulk")]
+    assert publisher.sent == [("mailhub.campaigns.fan_out", (cast.project.id, cast.campaign.id), "celery")]
     entries = select(AuditEntry.action).where(AuditEntry.object_id == str(cast.campaign.id)).order_by(AuditEntry.id)
     assert dbsession.scalars(entries).all() == ["campaign.scheduled", "campaign.started"]
 

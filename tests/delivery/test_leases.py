@@ -109,7 +109,7 @@ def test_the_dead_of_a_cancelled_campaign_are_settled_first(office: Office, monk
 
 
 def claimed(office: Office, dispatcher: Dispatcher) -> ChunkWork:
-    (work,) = Campaigns(dispatcher).claim([], 0.0)
+    (work,) = Campaigns(dispatcher).claim([], set(), 0.0) or []
     assert isinstance(work, ChunkWork)
     return work
 
@@ -279,3 +279,41 @@ def test_a_renewal_that_comes_late_does_not_take_a_chunk_that_was_given_back(off
         assert dispatcher.database.statement(lambda c: claim.move(c, [stand], 20)) == {}
     office.pump()
     assert office.parts(campaign) == {"audience": 3, "sent": 3}
+
+
+def test_a_paused_chunk_with_letters_that_were_passed_over_is_settled_once(office: Office) -> None:
+    campaign = office.campaign(5)
+    office.fan_out(campaign)
+    dispatcher = Dispatcher(office.registry)
+    with dispatcher.working("bulk"):
+        work = claimed(office, dispatcher)
+        slips = [work.next(0.0) for _turn in range(3)]
+        work.declare(slips[2])
+        work.settle(slips[2], outcome.SENT)
+        work.back(slips[0])
+        work.back(slips[1])
+        work.ending = True
+        work.write()
+    office.session.execute(update(Campaign).values(state="paused"))
+    office.session.commit()
+    office.sweep()
+    assert office.parts(campaign) == {"audience": 5, "sent": 1, "queued": 4}
+    office.session.execute(update(Campaign).values(state="sending"))
+    office.session.commit()
+    office.pump()
+    assert office.parts(campaign) == {"audience": 5, "sent": 5}
+    assert office.sink.recipients() == {f"p{n}@mail.test": 1 for n in (0, 1, 3, 4)}
+
+
+def test_a_process_that_stood_still_does_not_take_over_its_own_chunk(office: Office) -> None:
+    campaign = office.campaign(4)
+    office.fan_out(campaign)
+    dispatcher = Dispatcher(office.registry)
+    with dispatcher.working("bulk"):
+        source = Campaigns(dispatcher)
+        (work,) = source.claim([], set(), 0.0) or []
+        expire(office)
+        assert source.claim([work], set(), 1.0) == []
+    other = Dispatcher(office.registry)
+    with other.working("bulk"):
+        assert claimed(office, other).key == work.key
