@@ -110,4 +110,4 @@ def claims(stand: Stand, made: Crowd, campaign: int, most: int) -> list[float]:
 def taker(stand: Stand) -> Callable[[Connection], Any]:
     """A pump's claim of a fresh chunk."""
     lease = stand.live.registry.mailhub.delivery_lease_seconds
-    return lambda connection: claim.take_next(connection, "bench", lease, down=[])
+    return lambda connection: claim.take_next(connection, "bench", lease)

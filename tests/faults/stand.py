@@ -128,7 +128,10 @@ class Stand(contextlib.ExitStack):
         return self.supervisor.workers
 
     def worker(self, queue: str, processes: int = 2) -> Worker:
-        """A worker whose whole pool has said that it is there: one of an earlier drill, else a new one."""
+        """A worker whose whole pool has said that it is there: one of an earlier drill, else a new one.
+
+        Campaigns are fanned out on the queue `celery`: with the first bulk worker comes one for that.
+        """
         number = self._asked[queue]
         self._asked[queue] += 1
         mine = [worker for worker in self.workers if worker.queue == queue]
@@ -139,6 +142,8 @@ class Stand(contextlib.ExitStack):
         with self.supervisor.lock:
             self.workers.append(worker)
         self.until(lambda: self.is_ready(worker), 90, f"worker {queue}")
+        if queue == "bulk" and all(other.queue != "celery" for other in self.workers):
+            self.worker("celery", 1)
         return worker
 
     def _command(self, queue: str, processes: int) -> list[str]:
