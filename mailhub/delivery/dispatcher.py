@@ -39,7 +39,7 @@ NAP_SECONDS = 0.2
 #: What the answers have taught is written down this often, and limits that have changed are noticed.
 NOTE_SECONDS = 0.5
 #: How long an answer about connections is good, and how long they are ours without asking again.
-SLOTS_KNOWN_SECONDS, SLOTS_LEASE_SECONDS = 1.0, 45.0
+SLOTS_KNOWN_SECONDS, SLOTS_LEASE_SECONDS = 1.0, 6.0
 
 
 class Dispatcher:

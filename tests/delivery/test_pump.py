@@ -240,6 +240,7 @@ def test_a_relay_that_defers_everything_is_set_aside(office: Office, monkeypatch
     monkeypatch.setattr("mailhub.delivery.health.REFUSALS", 5)
     office.sink.script = lambda stage, _address, _n: "451 4.3.2 not now" if stage == "rcpt" else None
     office.settings(delivery_pump_seconds=1)
+    office.connections(1)
     campaign = office.campaign(60)
     office.fan_out(campaign)
     office.pump()

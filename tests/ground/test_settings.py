@@ -244,7 +244,7 @@ def test_every_preset_can_be_used(tmp_path: Path, name: str) -> None:
     ).relays["other"]
     assert relay.preset == name
     for option, value in PRESETS[name].items():
-        assert getattr(relay, option) == float(value)
+        assert getattr(relay, option) == (True if value == "true" else float(value))
 
 
 def test_time_outs_of_delivery(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,6 @@ from sqlalchemy import text
 from mailhub.tasks import TASKS, run, run_sweeps
 from mailhub.tasks.canary import Begun, Watch
 from tests.faults.stand import Stand
-from tests.sink import Sink
 
 CANARY = "mailhub.tasks.canary"
 
@@ -136,8 +136,10 @@ sys.exit(main())
 
 
 @pytest.fixture
-def stand(live: Any) -> Iterator[Stand]:
-    with Sink() as sink, Stand(live, sink) as given:
+def stand(live: Any, tmp_path: Path) -> Iterator[Stand]:
+    folder = tmp_path / "stand"
+    folder.mkdir()
+    with Stand(folder, url=live.url) as given:
         yield given
 
 
