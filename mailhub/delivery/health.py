@@ -17,7 +17,7 @@ FAILURES = 3
 #: So many temporary refusals in a row, and nothing taken: the relay is in trouble, not the recipients.
 REFUSALS = 25
 #: Seconds until a relay that is down is tried again; the last one repeats. The same numbers stand in the statement.
-PROBES = (1, 2, 5, 10, 20, 30, 60, 120, 300)
+PROBES = (1, 2, 5, 10, 20, 30)
 #: Who probes has so long, in seconds, until somebody else may.
 PROBE_SECONDS = 60
 #: Pauses of a process that cannot reach a relay which is up for others.
@@ -44,7 +44,7 @@ _FAILED = """
             CASE WHEN n.goes_down OR (h.state = 'up' AND n.failures = 1) THEN n.at ELSE h.since END,
             CASE WHEN n.goes_down THEN n.at + interval '1 s'
                  WHEN n.is_probe THEN n.at + make_interval(
-                     secs => (ARRAY[1, 2, 5, 10, 20, 30, 60, 120, 300])[least(h.failures + 2, 9)]
+                     secs => (ARRAY[1, 2, 5, 10, 20, 30])[least(h.failures + 2, 6)]
                  )
                  ELSE h.probe_at END,
             CASE WHEN n.is_probe THEN '' ELSE h.probing_owner END,
