@@ -173,8 +173,6 @@ class Stand(contextlib.ExitStack):
         self.live.session.expunge_all()
         # Ids go on: what an earlier drill's letters are called must not be a later one's.
         self.query("TRUNCATE project, message, message_content, message_event CASCADE")
-        # A relay that was hostile would stay slowed down or set aside for minutes.
-        self.query("TRUNCATE relay_lane, relay_health, rate_bucket")
 
     # The database and the site
 
