@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import text
@@ -15,7 +14,7 @@ from mailhub import logs
 
 log = logs.get(__name__)
 
-#: Longest pause between beats; with short leases a beat comes four times a lease, because the hooks extend them.
+#: Longest pause between beats; with short leases a beat comes four times a lease.
 EVERY_SECONDS = 5.0
 
 _BEAT = text(
@@ -30,7 +29,7 @@ _BEAT = text(
 
 
 class Heartbeat:
-    """`name` says who holds a lease. `doing` and `sent` are shown on the queues page; `hooks` run with each beat.
+    """`name` says who holds a lease. `doing` and `sent` are shown on the queues page.
 
     `task` is the name of the task that runs: a process without it and without anything to do is idle.
     """
@@ -46,7 +45,6 @@ class Heartbeat:
         self.doing = ""
         self.task = ""
         self.sent = 0
-        self.hooks: list[Callable[[], None]] = []
         self._pause = min(EVERY_SECONDS, registry.mailhub.delivery_lease_seconds / 4)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -73,11 +71,6 @@ class Heartbeat:
                 "sent": self.sent,
             }
             self._write(_BEAT, values)
-            for hook in list(self.hooks):
-                try:
-                    hook()
-                except Exception:
-                    log.exception("heartbeat.hook_failed", worker=self.name)
             if self._stop.wait(self._pause):
                 return
 
