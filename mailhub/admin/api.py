@@ -45,6 +45,8 @@ class DayOut(BaseModel):
     deferred: int
     blocked: int
     unknown: int
+    machine_opened: int
+    machine_redirected: int
 
 
 class WorkerOut(BaseModel):

@@ -43,7 +43,9 @@ from mailhub.models.delivery import (
     PeriodicRun,
     WorkerHeartbeat,
 )
+from mailhub.models.feed import FeedCursor, HitSpool
 from mailhub.models.message import (
+    Actor,
     EventType,
     IdempotencyKey,
     Message,
@@ -57,12 +59,15 @@ from mailhub.models.message import (
 from mailhub.models.project import Project, Sender
 from mailhub.models.rollup import (
     CampaignDay,
+    CampaignDevice,
     CampaignDomain,
+    CampaignHour,
     CampaignLinkReaction,
     CampaignLinkStats,
     CampaignReaction,
     CampaignStats,
     ProjectDay,
+    ProjectProviderDay,
 )
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
 from mailhub.models.subscriber_import import (
@@ -82,6 +87,7 @@ from mailhub.models.throttle import (
 )
 
 __all__ = [
+    "Actor",
     "AdminToken",
     "ApiKey",
     "AuditEntry",
@@ -90,7 +96,9 @@ __all__ = [
     "CampaignChunk",
     "CampaignCount",
     "CampaignDay",
+    "CampaignDevice",
     "CampaignDomain",
+    "CampaignHour",
     "CampaignLane",
     "CampaignLinkReaction",
     "CampaignLinkStats",
@@ -104,6 +112,8 @@ __all__ = [
     "ConnectionSlot",
     "DomainStatus",
     "EventType",
+    "FeedCursor",
+    "HitSpool",
     "IdempotencyKey",
     "ImportRejectedRow",
     "ImportStaging",
@@ -123,6 +133,7 @@ __all__ = [
     "PeriodicRun",
     "Project",
     "ProjectDay",
+    "ProjectProviderDay",
     "ProjectTurn",
     "Queue",
     "RateBucket",

@@ -131,11 +131,14 @@ class Link(Base):
     __table_args__ = (
         ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
         UniqueConstraint("project_id", "campaign_id", "position"),
+        Index("ix_link_feed", "feed_position", "id"),
     )
 
     project_id: Mapped[ProjectId]
     id: Mapped[RowId]
     campaign_id: Mapped[int | None]
+    #: The transaction that stored it: tracking processes follow the table by it.
+    feed_position: Mapped[int] = mapped_column(server_default=text("feed_position()"))
     position: Mapped[int] = mapped_column(server_default="0")
     url: Mapped[str]
     label: Mapped[str] = mapped_column(server_default="")

@@ -65,6 +65,17 @@ class EventType(StrEnum):
     COMPLAINED = "COMPLAINED"
 
 
+class Actor(StrEnum):
+    """Who made a hit. A proxy's open is a person's; machines are MACHINE_OPEN and SCANNER. NONE: not classified yet."""
+
+    NONE = ""
+    HUMAN = "human"
+    PROXY_OPEN = "proxy_open"
+    MACHINE_OPEN = "machine_open"
+    SCANNER = "scanner"
+    UNKNOWN = "unknown"
+
+
 class Queue(StrEnum):
     TRANSACTIONAL = "transactional"
     BULK = "bulk"
@@ -165,15 +176,24 @@ class MessageEvent(Base):
     __tablename__ = "message_event"
     __table_args__ = (
         one_of("type", EventType),
+        one_of("actor", Actor),
         Index("ix_message_event_campaign", "project_id", "campaign_id", "type", "at"),
         Index("ix_message_event_subscriber", "project_id", "subscriber_id", "at"),
         Index("ix_message_event_message", "project_id", "message_id", "at"),
+        Index(
+            "ix_message_event_hits",
+            "position",
+            "id",
+            postgresql_where=sql("type IN ('OPENED', 'REDIRECTED')"),
+        ),
         {"postgresql_partition_by": "RANGE (at)"},
     )
 
     project_id: Mapped[ProjectId]
-    at: Mapped[datetime] = mapped_column(primary_key=True, server_default=sql("clock_timestamp()"))
+    #: The transaction that stored it. Rows below `feed_horizon()` are complete: a reader goes on from (position, id).
+    position: Mapped[int] = mapped_column(primary_key=True, server_default=sql("feed_position()"))
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True, server_default=sql("clock_timestamp()"))
     type: Mapped[str]
     kind: Mapped[str]
     project_domain: Mapped[str] = mapped_column(server_default="")
@@ -191,6 +211,11 @@ class MessageEvent(Base):
     detail: Mapped[str] = mapped_column(server_default="")
     ip: Mapped[str | None] = mapped_column(INET)
     user_agent: Mapped[str] = mapped_column(server_default="")
+    #: Of a hit: by what it was made (mail.agents) and, a minute later, who made it and how that is known.
+    device: Mapped[str] = mapped_column(server_default="")
+    client: Mapped[str] = mapped_column(server_default="")
+    actor: Mapped[str] = mapped_column(server_default="")
+    actor_cause: Mapped[str] = mapped_column(server_default="")
 
 
 class IdempotencyKey(Base):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import Date, ForeignKeyConstraint
+from sqlalchemy import Date, ForeignKeyConstraint, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mailhub.models.base import Base, ProjectId
@@ -23,6 +23,9 @@ class _EventCounts:
     deferred: Mapped[int] = mapped_column(server_default="0")
     blocked: Mapped[int] = mapped_column(server_default="0")
     unknown: Mapped[int] = mapped_column(server_default="0")
+    #: Opens and clicks by machines (actors `machine_open` and `scanner`): a part of `opened` and `redirected`.
+    machine_opened: Mapped[int] = mapped_column(server_default="0")
+    machine_redirected: Mapped[int] = mapped_column(server_default="0")
 
 
 class ProjectDay(_EventCounts, Base):
@@ -47,6 +50,9 @@ class CampaignStats(_EventCounts, Base):
     campaign_id: Mapped[int] = mapped_column(primary_key=True)
     unique_opened: Mapped[int] = mapped_column(server_default="0")
     unique_redirected: Mapped[int] = mapped_column(server_default="0")
+    #: People for whom machines alone opened or clicked: a part of the unique numbers, less again when they do it too.
+    unique_machine_opened: Mapped[int] = mapped_column(server_default="0")
+    unique_machine_redirected: Mapped[int] = mapped_column(server_default="0")
     last_event_at: Mapped[datetime | None]
 
 
@@ -61,6 +67,48 @@ class CampaignDay(_EventCounts, Base):
     project_id: Mapped[ProjectId]
     campaign_id: Mapped[int] = mapped_column(primary_key=True)
     day: Mapped[date] = mapped_column(Date, primary_key=True)
+
+
+class CampaignHour(_EventCounts, Base):
+    """A campaign's hour since its start, 0 to 71: how the first three days went."""
+
+    __tablename__ = "campaign_hour"
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id", "campaign_id"], ["campaign.project_id", "campaign.id"], ondelete="CASCADE"),
+    )
+
+    project_id: Mapped[ProjectId]
+    campaign_id: Mapped[int] = mapped_column(primary_key=True)
+    hour: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+
+
+class CampaignDevice(Base):
+    """A campaign's opens and clicks by what they were made with (mail.agents)."""
+
+    __tablename__ = "campaign_device"
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id", "campaign_id"], ["campaign.project_id", "campaign.id"], ondelete="CASCADE"),
+    )
+
+    project_id: Mapped[ProjectId]
+    campaign_id: Mapped[int] = mapped_column(primary_key=True)
+    device: Mapped[str] = mapped_column(primary_key=True)
+    client: Mapped[str] = mapped_column(primary_key=True)
+    opened: Mapped[int] = mapped_column(server_default="0")
+    redirected: Mapped[int] = mapped_column(server_default="0")
+    machine_opened: Mapped[int] = mapped_column(server_default="0")
+    machine_redirected: Mapped[int] = mapped_column(server_default="0")
+
+
+class ProjectProviderDay(_EventCounts, Base):
+    """A project's day at one mailbox provider (mail.lane.LANES): what the admins' reports look for trouble in."""
+
+    __tablename__ = "project_provider_day"
+    __table_args__ = (ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),)
+
+    project_id: Mapped[ProjectId]
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    provider: Mapped[str] = mapped_column(primary_key=True)
 
 
 class CampaignDomain(_EventCounts, Base):
@@ -89,6 +137,8 @@ class CampaignLinkStats(Base):
     link_id: Mapped[int] = mapped_column(primary_key=True)
     redirected: Mapped[int] = mapped_column(server_default="0")
     unique_redirected: Mapped[int] = mapped_column(server_default="0")
+    machine_redirected: Mapped[int] = mapped_column(server_default="0")
+    unique_machine_redirected: Mapped[int] = mapped_column(server_default="0")
 
 
 class CampaignReaction(Base):
@@ -104,6 +154,8 @@ class CampaignReaction(Base):
     subscriber_id: Mapped[int] = mapped_column(primary_key=True)
     opened: Mapped[int] = mapped_column(server_default="0")
     redirected: Mapped[int] = mapped_column(server_default="0")
+    machine_opened: Mapped[int] = mapped_column(server_default="0")
+    machine_redirected: Mapped[int] = mapped_column(server_default="0")
     first_opened_at: Mapped[datetime | None]
     first_redirected_at: Mapped[datetime | None]
     unsubscribed_at: Mapped[datetime | None]
@@ -122,4 +174,5 @@ class CampaignLinkReaction(Base):
     link_id: Mapped[int] = mapped_column(primary_key=True)
     subscriber_id: Mapped[int] = mapped_column(primary_key=True)
     redirected: Mapped[int] = mapped_column(server_default="0")
+    machine_redirected: Mapped[int] = mapped_column(server_default="0")
     first_redirected_at: Mapped[datetime | None]

@@ -25,7 +25,7 @@ _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Events by type."""
+    """Events by type. `machine_*` are the machines' part of `opened` and `redirected`."""
 
     sent: int = 0
     opened: int = 0
@@ -37,6 +37,17 @@ class Counts:
     deferred: int = 0
     blocked: int = 0
     unknown: int = 0
+    machine_opened: int = 0
+    machine_redirected: int = 0
+
+    @property
+    def human_opened(self) -> int:
+        """Opens that no machine made; until it is known, a hit is taken for a person's."""
+        return self.opened - self.machine_opened
+
+    @property
+    def human_redirected(self) -> int:
+        return self.redirected - self.machine_redirected
 
     @property
     def bounced(self) -> int:
@@ -65,13 +76,27 @@ class CampaignTotals:
     audience: int
     unique_opened: int
     unique_redirected: int
+    unique_machine_opened: int
+    unique_machine_redirected: int
     last_event_at: datetime | None
     as_of: datetime
 
     @property
+    def human_opened(self) -> int:
+        """People of whose opens at least one was no machine's."""
+        return self.unique_opened - self.unique_machine_opened
+
+    @property
+    def human_redirected(self) -> int:
+        return self.unique_redirected - self.unique_machine_redirected
+
+    @property
     def version(self) -> str:
         """Changes when a number does: for polling."""
-        numbers = (self.audience, self.unique_opened, self.unique_redirected, *astuple(self.counts))
+        numbers = (
+            self.audience, self.unique_opened, self.unique_redirected, self.unique_machine_opened,
+            self.unique_machine_redirected, *astuple(self.counts),
+        )  # fmt: skip
         return "-".join(f"{number:x}" for number in numbers)
 
     @property
@@ -106,6 +131,8 @@ class LinkClicks:
     label: str
     redirected: int
     unique_redirected: int
+    machine_redirected: int
+    unique_machine_redirected: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +277,9 @@ def campaign_totals(dbsession: Session, project_id: int, campaign_id: int) -> Ca
     """A campaign's numbers, zeros where nothing has happened."""
     row = _rows(dbsession, "campaign_totals", project_id=project_id, campaign_id=campaign_id)[0]
     return CampaignTotals(
-        _counts(row), row.audience, row.unique_opened, row.unique_redirected, row.last_event_at, row.as_of
-    )
+        _counts(row), row.audience, row.unique_opened, row.unique_redirected, row.unique_machine_opened,
+        row.unique_machine_redirected, row.last_event_at, row.as_of,
+    )  # fmt: skip
 
 
 def campaign_links(dbsession: Session, project_id: int, campaign_id: int) -> list[LinkClicks]:

@@ -9,8 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from mailhub.reporting.named import SQL
-from mailhub.reporting.queries import COUNTS
 
+COUNTS = (
+    "sent", "opened", "redirected", "hardbounced", "softbounced", "unsubscribed", "complained", "deferred", "blocked",
+    "unknown",
+)  # fmt: skip
 _UNIQUE = ("unique_opened", "unique_redirected")
 #: Rollup → the columns of its key, and the numbers in the order of the statements' arrays.
 ROLLUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -18,6 +18,8 @@ SELECT
     coalesce(v.deferred, 0) AS deferred,
     coalesce(v.blocked, 0) AS blocked,
     coalesce(v.unknown, 0) AS unknown,
+    coalesce(v.machine_opened, 0) AS machine_opened,
+    coalesce(v.machine_redirected, 0) AS machine_redirected,
     coalesce(v.on_days, '{}') AS on_days,
     coalesce(v.sent_on_days, '{}') AS sent_on_days
 FROM project AS p
@@ -39,6 +41,8 @@ LEFT JOIN LATERAL (
         CAST(sum(d.deferred) AS bigint) AS deferred,
         CAST(sum(d.blocked) AS bigint) AS blocked,
         CAST(sum(d.unknown) AS bigint) AS unknown,
+        CAST(sum(d.machine_opened) AS bigint) AS machine_opened,
+        CAST(sum(d.machine_redirected) AS bigint) AS machine_redirected,
         array_agg(d.day ORDER BY d.day) AS on_days,
         array_agg(d.sent ORDER BY d.day) AS sent_on_days
     FROM project_day AS d

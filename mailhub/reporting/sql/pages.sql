@@ -15,7 +15,9 @@ SELECT
     coalesce(r.complained, 0) AS complained,
     coalesce(r.deferred, 0) AS deferred,
     coalesce(r.blocked, 0) AS blocked,
-    coalesce(r.unknown, 0) AS unknown
+    coalesce(r.unknown, 0) AS unknown,
+    coalesce(r.machine_opened, 0) AS machine_opened,
+    coalesce(r.machine_redirected, 0) AS machine_redirected
 FROM generate_series(
     CAST(:since AS timestamp), CAST(:until AS timestamp) - interval '1 day', interval '1 day'
 ) AS d (day)
@@ -38,8 +40,12 @@ SELECT
     coalesce(s.deferred, 0) AS deferred,
     coalesce(s.blocked, 0) AS blocked,
     coalesce(s.unknown, 0) AS unknown,
+    coalesce(s.machine_opened, 0) AS machine_opened,
+    coalesce(s.machine_redirected, 0) AS machine_redirected,
     coalesce(s.unique_opened, 0) AS unique_opened,
     coalesce(s.unique_redirected, 0) AS unique_redirected,
+    coalesce(s.unique_machine_opened, 0) AS unique_machine_opened,
+    coalesce(s.unique_machine_redirected, 0) AS unique_machine_redirected,
     s.last_event_at,
     clock_timestamp() AS as_of
 FROM (SELECT CAST(:project_id AS bigint) AS project_id, CAST(:campaign_id AS bigint) AS campaign_id) AS k
@@ -56,7 +62,9 @@ SELECT
     l.url,
     l.label,
     coalesce(s.redirected, 0) AS redirected,
-    coalesce(s.unique_redirected, 0) AS unique_redirected
+    coalesce(s.unique_redirected, 0) AS unique_redirected,
+    coalesce(s.machine_redirected, 0) AS machine_redirected,
+    coalesce(s.unique_machine_redirected, 0) AS unique_machine_redirected
 FROM link AS l
 LEFT JOIN campaign_link_stats AS s
     ON s.project_id = l.project_id AND s.campaign_id = l.campaign_id AND s.link_id = l.id
@@ -84,7 +92,9 @@ SELECT
     coalesce(r.complained, 0) AS complained,
     coalesce(r.deferred, 0) AS deferred,
     coalesce(r.blocked, 0) AS blocked,
-    coalesce(r.unknown, 0) AS unknown
+    coalesce(r.unknown, 0) AS unknown,
+    coalesce(r.machine_opened, 0) AS machine_opened,
+    coalesce(r.machine_redirected, 0) AS machine_redirected
 FROM bounds AS b
 CROSS JOIN LATERAL generate_series(
     CAST(b.first AS timestamp), CAST(b.last AS timestamp), interval '1 day'
@@ -98,7 +108,8 @@ ORDER BY d.day
 -- binds: project_id bigint, campaign_id bigint, most integer
 -- reads: campaign_domain
 SELECT
-    email_domain, sent, opened, redirected, hardbounced, softbounced, unsubscribed, complained, deferred, blocked, unknown
+    email_domain, sent, opened, redirected, hardbounced, softbounced, unsubscribed, complained, deferred, blocked, unknown,
+    machine_opened, machine_redirected
 FROM campaign_domain
 WHERE project_id = :project_id AND campaign_id = :campaign_id
 ORDER BY sent DESC, opened DESC, email_domain
