@@ -6,12 +6,12 @@ from typing import Any
 
 import pyramid_tm
 from pyramid.config import Configurator
-from pyramid.router import Router
 
 from mailhub.security.context import Root
+from mailhub.tracking.door import Door, opened_door
 
 
-def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router:
+def main(global_config: dict[str, str] | None = None, **settings: Any) -> Door:
     """The tracking process: what letters link to, and nothing that needs a session."""
     settings = {
         "mailhub.process": "tracking",
@@ -39,4 +39,4 @@ def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router
         config.include(part)
     config.add_notfound_view("mailhub.tracking.refused.not_found")
     config.scan("mailhub.tracking")
-    return config.make_wsgi_app()
+    return opened_door(config.make_wsgi_app(), keeps_free=True)
