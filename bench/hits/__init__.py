@@ -1,0 +1,1 @@
+"""Opens and clicks against a real tracking server."""
