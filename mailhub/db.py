@@ -23,9 +23,6 @@ class Lock(IntEnum):
     DEMO = 7_301_600_013
     RATES = 7_301_600_014
     SLOTS = 7_301_600_015
-    #: With a project's id: who cuts its days by the time zone it has just now.
-    PROJECT_DAYS = 7_301_600_016
-    VERIFY = 7_301_600_017
 
 
 def make_engine(

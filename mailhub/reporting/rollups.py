@@ -9,7 +9,6 @@ from typing import Any
 
 from psycopg import Cursor
 
-from mailhub.db import Lock
 from mailhub.reporting.named import SQL
 
 Key = tuple[Any, ...]
@@ -157,8 +156,7 @@ def _turned(now: int, by_machine: int, given: int, given_by_machine: int) -> tup
 
 def hold(cursor: Cursor[Any], project_ids: Collection[int]) -> datetime:
     """Hold these projects' days until the transaction ends; gives the database's clock. Holders don't wait."""
-    binds = {"lock": int(Lock.PROJECT_DAYS) & 0x7FFFFFFF, "project_id": list(project_ids)}
-    row = cursor.execute(SQL["hold_projects"].psycopg, binds).fetchone()
+    row = cursor.execute(SQL["hold_projects"].psycopg, {"project_id": list(project_ids)}).fetchone()
     assert row is not None
     now: datetime = row[0]
     return now

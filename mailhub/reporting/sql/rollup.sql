@@ -4,19 +4,19 @@
 
 -- name: hold_projects
 -- One row: the database's clock. Until the end of the transaction these projects' days are cut by the zone that the
--- transaction's next statement reads: `wait_for_projects` waits for it.
--- binds: lock integer, project_id bigint[]
+-- transaction's next statement reads: `wait_for_projects` waits for it. The locks have a table's name for a key.
+-- binds: project_id bigint[]
 -- reads: pg_locks
 SELECT
     clock_timestamp() AS now,
-    count(pg_advisory_xact_lock_shared(CAST(:lock AS integer), CAST(k.project_id % 2147483648 AS integer))) AS held
+    count(pg_advisory_xact_lock_shared(hashtext('project_day'), CAST(k.project_id % 2147483648 AS integer))) AS held
 FROM unnest(CAST(:project_id AS bigint[])) AS k (project_id)
 
 -- name: wait_for_projects
 -- One row per project, when everybody who held it has ended their transaction.
--- binds: lock integer, project_id bigint[]
+-- binds: project_id bigint[]
 -- reads: pg_locks
-SELECT pg_advisory_xact_lock(CAST(:lock AS integer), CAST(k.project_id % 2147483648 AS integer)) AS waited
+SELECT pg_advisory_xact_lock(hashtext('project_day'), CAST(k.project_id % 2147483648 AS integer)) AS waited
 FROM (SELECT unnest(CAST(:project_id AS bigint[])) AS project_id ORDER BY 1) AS k
 
 -- name: places_of_events
