@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mailhub import metrics
@@ -209,7 +210,7 @@ def _sync_folder(folder: Path) -> None:
 
 def new_name(kind: str) -> str:
     """A name without its ending; never used before or again, because what is stored is remembered by it."""
-    return f"{kind}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(8)}"
+    return f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(8)}"
 
 
 def files(folder: Path) -> list[Path]:

@@ -30,7 +30,8 @@ def lines_of(folder: Path) -> list[bytes]:
 
 def test_a_hit_comes_back_as_it_was() -> None:
     at = datetime(2026, 11, 27, 17, 3, 5, 123456, UTC)
-    hit = Hit("REDIRECTED", at, 7, 8, 9, 10, uuid4(), "https://example.com/ü?a=1\n2", "::1", 'Mail\x00er "1"', "prefetch")
+    url, agent = "https://example.com/ü?a=1\n2", 'Mail\x00er "1"'
+    hit = Hit("REDIRECTED", at, 7, 8, 9, 10, uuid4(), url, "::1", agent, "prefetch")
     line = encode(hit)
     assert line.count(b"\n") == 1
     assert decode(line[:-1]) == hit
