@@ -15,20 +15,19 @@ import contextlib
 import json
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.hits.server import Place
 from bench.office import processes
+from tests.faults.readers import Readers
+from tests.faults.stand import Stand
+from tests.faults.tracking_server import Letters, TrackingServer, events, frozen_database, sent_letters
 from tests.faults.workers import peak_rss_bytes
 
 Figures = dict[str, Any]
-CLIENT = [sys.executable, "-c", "from bench.hits.client import main; main()"]
 #: Before and after an outage, in seconds.
 AROUND_SECONDS = 10.0
 
@@ -47,13 +46,10 @@ def main() -> int:
     given = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, "
           f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailhub-bench-")))
-        place = Place(folder)
-        stack.callback(place.close)
-        paths = place.letters(given.letters)
-        place.start_server(port=given.port, threads=given.threads)
-        figures = measure(place, paths, given)
+    with tempfile.TemporaryDirectory(prefix="mailhub-bench-") as folder, Stand(Path(folder), relays=()) as stand:
+        letters = sent_letters(stand, given.letters)
+        with TrackingServer(stand, port=given.port, threads=given.threads) as server:
+            figures = measure(stand, server, letters, given)
     for name, value in figures.items():
         print(f"  {name:<34}{f'{value:,}' if isinstance(value, int | float) else value:>16}", flush=True)
     if given.json:
@@ -61,62 +57,65 @@ def main() -> int:
     return 0 if figures["hits_lost"] == figures["hits_doubled"] == figures["answers_5xx"] == 0 else 1
 
 
-def measure(place: Place, paths: list[str], given: argparse.Namespace) -> Figures:
+def measure(stand: Stand, server: TrackingServer, letters: Letters, given: argparse.Namespace) -> Figures:
     """The figures of one run."""
-    assert place.server is not None
-    groups = {"tracking": [place.server.pid]}
-    before, began = processes.spent(groups), time.monotonic()
-    database_before = _database_seconds(place)
+    assert server.process is not None
+    groups = {"tracking": [server.process.pid]}
+    # Not before the links are copied: an outage in the first second is another question.
+    stand.until(lambda: server.metric("mailhub_links_copied_total") > 0, 60, "the copy of the links")
+    before, database_before, began = processes.spent(groups), _database_seconds(stand), time.monotonic()
     seconds, hits = (given.outage + 2 * AROUND_SECONDS, 0) if given.outage else (0.0, given.hits)
-    arguments = [str(place.port), str(given.connections), str(seconds), str(hits)]
-    with subprocess.Popen([*CLIENT, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
-        assert client.stdin is not None
-        assert client.stdout is not None
-        client.stdin.write("\n".join(paths).encode())
-        client.stdin.close()
-        if given.outage:
-            _outage(place, given.outage)
-        answered = json.loads(client.stdout.read())
-    expected = answered["acknowledged"]
+    readers = Readers(server.port, letters.paths, connections=given.connections, hits=hits, seconds=seconds)
+    if given.outage:
+        _outage(stand, given.outage)
+    tally = readers.wait()
+    expected = tally.acknowledged.total()
     with contextlib.suppress(AssertionError):
-        place.until(lambda: place.hits() >= expected, 120)
-    stored_after = time.monotonic() - began
-    after, events = processes.spent(groups), place.hits()
+        stand.until(lambda: _stored(stand) >= expected, 120, "all hits are events")
+    seconds = time.monotonic() - began
+    after, stored = processes.spent(groups), events(stand)
+    acknowledged = letters.events(tally.acknowledged)
     by_group = processes.microseconds_per_letter(before, after, max(1, expected))
     return {
-        "hits_per_second": round(events / stored_after, 1),
-        "answers_per_second": round(answered["answers"] / answered["elapsed"], 1),
-        "answers": answered["answers"],
-        "answers_5xx": sum(n for status, n in answered["statuses"].items() if status.startswith("5")),
-        "answers_refused": sum(n for status, n in answered["statuses"].items() if status not in ("200", "302")),
-        "connections_broken": answered["broken"],
-        "letters": answered["letters"],
-        "events": events,
-        "hits_lost": max(0, expected - events),
-        "hits_doubled": max(0, events - expected),
-        "stored_behind_seconds": round(stored_after - answered["elapsed"], 2),
-        "p50_ms": answered["p50_ms"],
-        "p99_ms": answered["p99_ms"],
-        "longest_ms": answered["longest_ms"],
-        "hits_per_sync": round(expected / max(1.0, place.metric("mailhub_hit_spool_syncs_total")), 1),
+        "hits_per_second": round(stored.total() / seconds, 1),
+        "answers_per_second": round(tally.answers / tally.elapsed, 1),
+        "answers": tally.answers,
+        "answers_5xx": tally.failures,
+        "answers_refused": tally.answers - expected,
+        "connections_broken": tally.unanswered.total(),
+        "letters": len({key[1:3] for key in acknowledged}),
+        "events": stored.total(),
+        "hits_lost": (acknowledged - stored).total(),
+        "hits_doubled": (stored - acknowledged).total(),
+        "stored_behind_seconds": round(seconds - tally.elapsed, 2),
+        "p50_ms": tally.p50_ms,
+        "p99_ms": tally.p99_ms,
+        "longest_ms": tally.longest_ms,
+        "hits_per_sync": round(expected / max(1.0, server.metric("mailhub_hit_spool_syncs_total")), 1),
         "tracking_cpu_us": by_group["tracking"],
-        "database_cpu_us": round((_database_seconds(place) - database_before) / max(1, expected) * 1e6, 1),
-        "peak_rss_bytes": peak_rss_bytes([place.server.pid]),
+        "readers_cpu_us": round(tally.cpu_seconds / max(1, tally.answers) * 1e6, 1),
+        "database_cpu_us": round((_database_seconds(stand) - database_before) / max(1, expected) * 1e6, 1),
+        "peak_rss_bytes": peak_rss_bytes([server.process.pid]),
     }
 
 
-def _outage(place: Place, seconds: float) -> None:
+def _outage(stand: Stand, seconds: float) -> None:
     time.sleep(AROUND_SECONDS)
-    with place.frozen_database():
+    with frozen_database(stand):
         time.sleep(seconds / 2)
-    place.kill_database()
+    stand.stop_database()
     time.sleep(seconds / 2)
-    place.start_database()
+    stand.start_database()
 
 
-def _database_seconds(place: Place) -> float:
-    assert place.postgres.process is not None
-    return processes.spent({"database": [place.postgres.process.pid]}).groups["database"]
+def _stored(stand: Stand) -> int:
+    return int(stand.query("SELECT count(*) FROM message_event WHERE type IN ('OPENED', 'REDIRECTED')")[0][0])
+
+
+def _database_seconds(stand: Stand) -> float:
+    assert stand.postgres is not None
+    assert stand.postgres.process is not None
+    return processes.spent({"database": [stand.postgres.process.pid]}).groups["database"]
 
 
 if __name__ == "__main__":

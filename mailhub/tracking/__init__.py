@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyramid_tm
-from pyramid.config import Configurator
-
-from mailhub.security.context import Root
-from mailhub.tracking.door import Door, opened_door
+if TYPE_CHECKING:
+    from mailhub.tracking.door import Door
 
 
 def main(global_config: dict[str, str] | None = None, **settings: Any) -> Door:
     """The tracking process: what letters link to, and nothing that needs a session."""
+    # Imported here: the doctor reads spools, and should not wait for Pyramid.
+    import pyramid_tm
+    from pyramid.config import Configurator
+
+    from mailhub.security.context import Root
+    from mailhub.tracking.door import opened_door
+
     settings = {
         "mailhub.process": "tracking",
         "tm.manager_hook": pyramid_tm.explicit_manager,

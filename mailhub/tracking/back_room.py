@@ -24,6 +24,7 @@ from mailhub.tracking.ingest import Ingest
 from mailhub.tracking.link_copy import LinkCopy
 from mailhub.tracking.link_sync import LinkSync
 from mailhub.tracking.spool import Spool
+from mailhub.tracking.waiting import Waiting
 
 log = logs.get(__name__)
 
@@ -62,6 +63,10 @@ class BackRoom:
     @property
     def is_running(self) -> bool:
         return self._thread is not None
+
+    def waiting(self) -> Waiting:
+        """What is on the disk and not in the database, as far as this process knows."""
+        return self._ingest.waiting()
 
     def start(self) -> None:
         with self._starting:

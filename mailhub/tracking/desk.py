@@ -11,6 +11,7 @@ database (ingest.py). Without that, and when the spool can't be written, it goes
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -30,11 +31,15 @@ from mailhub.tracking.facts import NOBODY, Person, events_in, link_of, person_of
 from mailhub.tracking.hit import Hit, Visitor, encode, hit_of
 from mailhub.tracking.link_copy import LinkCopy
 from mailhub.tracking.memory import StoredLink, memory
+from mailhub.web.health import add_part
 
 log = logs.get(__name__)
 
 #: A token's hits that this process stores in a day: a page that reloads for ever costs no more than this.
 HITS_A_DAY = 50
+
+#: A hit that waits longer for the database is a reason to look.
+MAX_AGE_SECONDS = 60.0
 
 _taken = metrics.counter("mailhub_hits_total", "Hits taken down, by type and by where to.", "type", "place")
 _lost = metrics.counter("mailhub_hits_lost_total", "Hits that neither the spool nor the database could take.")
@@ -67,6 +72,7 @@ class Desk:
 
     def start(self) -> None:
         """Take hits to the spool from now on, and bring what lies there into the database."""
+        add_part(self._registry, "hits", self.health)
         self._back.start()
 
     def close(self) -> None:
@@ -74,6 +80,13 @@ class Desk:
         self._back.close()
         self.spool.close()
         self.links.close()
+
+    def health(self) -> tuple[bool, dict[str, float]]:
+        """For the heartbeat: what waits on the disk, and how many hits were lost since the start."""
+        waiting = self._back.waiting()
+        age = round(waiting.age_seconds(datetime.now(UTC)), 1)
+        said = {"waiting_bytes": waiting.bytes, "oldest_seconds": age, "lost": _lost.value()}
+        return age <= MAX_AGE_SECONDS, said
 
     def opened(self, token: str, visitor: Visitor) -> None:
         """Take an open down. A forged token costs nothing."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from mailhub.reporting import hits as facts
 from mailhub.tracking import spool
 from mailhub.tracking.facts import events_of
 from mailhub.tracking.hit import BadHit, Hit, decode
+from mailhub.tracking.waiting import Waiting, waiting
 
 log = logs.get(__name__)
 
@@ -42,17 +43,6 @@ class _Record:
 
     line: bytes
     end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What of the spools is not stored yet: bytes, and when the oldest hit was made."""
-
-    bytes: int = 0
-    since: datetime | None = None
-
-    def age_seconds(self, now: datetime) -> float:
-        return max(0.0, (now - self.since).total_seconds()) if self.since is not None else 0.0
 
 
 class Ingest:
@@ -169,27 +159,6 @@ class Ingest:
             log.info("hits.torn_line", spool=path.name, bytes=torn)
         path.unlink()
         self._stored.pop(path.name, None)
-
-
-def waiting(folder: Path, stored: dict[str, int]) -> Waiting:
-    """What is not stored, given what is; reads a line of each file that has more."""
-    size, since = 0, None
-    for path in spool.files(folder):
-        try:
-            more = path.stat().st_size - stored.get(path.name, 0)
-            if more <= 0:
-                continue
-            lines, _end = spool.read_lines(path, stored.get(path.name, 0), most=1)
-        except OSError:
-            continue
-        size += more
-        for line in lines:
-            try:
-                at = decode(line).at
-            except BadHit:
-                at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            since = at if since is None else min(since, at)
-    return Waiting(size, since)
 
 
 def _records(start: int, lines: Sequence[bytes]) -> list[_Record]:

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
-from mailhub import logs
+from mailhub import logs, metrics
 from mailhub.reporting import hits as facts
 from mailhub.tracking.link_copy import LinkCopy, Place
 
@@ -18,6 +18,8 @@ EVERY_SECONDS = 1.0
 PROJECTS_EVERY_SECONDS = 60.0
 #: Links in one step.
 PAGE = 5000
+
+_copied = metrics.counter("mailhub_links_copied_total", "Links that this process has added to the local copy.")
 
 
 class LinkSync:
@@ -42,6 +44,7 @@ class LinkSync:
             self._copy.extend(
                 Place(place.source, last.position, last.id), [(link.project_id, link.id, link.url) for link in links]
             )
+            _copied.add(len(links))
         if projects is not None:
             self._copy.keep_projects(projects)
             self._projects_due = now + PROJECTS_EVERY_SECONDS

@@ -20,6 +20,7 @@ from mailhub.tracking import ingest, spool
 from mailhub.tracking.hit import Hit, encode
 from mailhub.tracking.ingest import Ingest
 from mailhub.tracking.spool import Spool
+from mailhub.tracking.waiting import Waiting
 
 AT = datetime.now(UTC).replace(microsecond=5) - timedelta(hours=1)
 
@@ -168,14 +169,14 @@ def test_what_was_deleted_is_no_event_and_holds_nothing_up(letters: Any, writer:
 
 def test_what_waits_is_known_without_the_database(letters: Any, writer: Spool) -> None:
     mine = Ingest(writer.folder, writer)
-    assert mine.waiting() == ingest.Waiting()
+    assert mine.waiting() == Waiting()
     lines = [encode(hit) for hit in letters.opened]
     for line in lines:
         writer.add(line)
-    assert mine.waiting() == ingest.Waiting(sum(map(len, lines)), AT)
+    assert mine.waiting() == Waiting(sum(map(len, lines)), AT)
     assert mine.waiting().age_seconds(AT + timedelta(seconds=7)) == 7
     mine.store_all(letters.connection)
-    assert mine.waiting() == ingest.Waiting()
+    assert mine.waiting() == Waiting()
 
 
 def test_a_thousand_hits_take_few_statements_and_agree_with_a_recount(live: Any, tmp_path: Path) -> None:

@@ -1,1 +1,0 @@
-"""Opens and clicks against a real tracking server."""
