@@ -44,3 +44,32 @@ def test_a_failure_is_an_absence_and_a_mistake_is_a_mistake(asking: Asking) -> N
         asking.ask(mistake)
     with pytest.raises(DatabaseAway, match="OperationalError"):
         asking.ask(away)
+
+
+def test_after_a_pause_one_tries_for_all(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_session: Any) -> None:
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    with pytest.raises(DatabaseAway):
+        asking.ask(away)
+    monkeypatch.setattr(asking, "_away_until", 0.0)
+    asked = []
+
+    def again(_session: Any) -> int:
+        with pytest.raises(DatabaseAway, match="has been away"):
+            asking.ask(lambda _session: asked.append(1))
+        return 7
+
+    assert asking.ask(again) == 7
+    assert asking.ask(lambda _session: 8) == 8
+    assert asked == []
+
+
+def test_each_failure_doubles_the_pause(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("mailhub.tracking.asking.time.monotonic", lambda: now[0])
+    pauses = []
+    for _turn in range(5):
+        asking._note(went_well=False)
+        pauses.append(asking._away_until - now[0])
+    assert pauses == [1, 2, 4, 8, 8]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mailhub import tracking
 from mailhub.models import Link
 from mailhub.tracking import spool
 from mailhub.tracking.desk import desk_of
+from mailhub.tracking.hit import Hit, encode
 from tests.conftest import raw_settings
 
 
@@ -88,6 +90,18 @@ def test_a_hit_of_an_outage_is_stored_by_the_next_process(start: Any, live: Any,
     stored = "SELECT count(*) FROM message_event WHERE type IN ('OPENED', 'REDIRECTED')"
     until(lambda: live.session.execute(text(stored)).scalar() == 2)
     until(lambda: not spool.files(spool.folder_of(tmp_path)))
+
+
+def test_its_heartbeat_says_what_waits(start: Any, live: Any, tmp_path: Path) -> None:
+    old = encode(Hit("OPENED", datetime.now(UTC) - timedelta(minutes=5), 1, 2, 3))
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "hits-1.spool").write_bytes(old)
+    away = start(f"postgresql+psycopg://nobody@/nothing?host={tmp_path}")
+    said = away.get("/__heartbeat__", status=503).json["hits"]
+    assert (said["waiting_bytes"], said["oldest_seconds"] >= 300) == (len(old), True)
+    desk_of(away.app.registry).close()
+    there = start(live.url)
+    until(lambda: there.get("/__heartbeat__", status=503).json["hits"]["waiting_bytes"] == 0)
 
 
 def test_a_hit_is_an_event_soon(start: Any, live: Any) -> None:
