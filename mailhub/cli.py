@@ -202,6 +202,7 @@ def _parser() -> argparse.ArgumentParser:
         "verify", _later("stats_verify"), "Compare them with a recount of the raw events."
     )
     stats.add_argument("--repair", action="store_true", help="set them right")
+    stats.add_argument("--project", metavar="SLUG", help="this one only")
     add("partitions", _later("make_partitions"), "Make the weekly partitions that are missing, and list all.")
     add("purge", _later("purge"), "Drop what is older than mailhub.retention_days.")
     add("requeue", _later("requeue"), "Look for work whose wake-up was lost, as workers do every few seconds.")

@@ -194,7 +194,13 @@ def requeue(arguments: argparse.Namespace) -> None:
 def stats_verify(arguments: argparse.Namespace) -> int:
     """Compare the rolled-up numbers with a recount of the raw events; with --repair set them right."""
     with opened(arguments) as registry:
-        found = verify(registry.engine, repair=arguments.repair)
+        project_id = None
+        if arguments.project:
+            with registry.session_factory() as dbsession:
+                project_id = dbsession.scalar(select(Project.id).where(Project.slug == arguments.project))
+            if project_id is None:
+                raise Refused(f"there is no project {arguments.project}")
+        found = verify(registry.engine, project_id=project_id, repair=arguments.repair)
     for difference in found:
         print(difference)
     print(f"{len(found)} differences{', repaired' if found and arguments.repair else ''}")
