@@ -27,7 +27,7 @@ from mailhub.mail.address import InvalidAddress
 from mailhub.models import Campaign, CampaignState, Message, MessageKind, MessageState, Project, Queue, Sender, User
 from mailhub.projects import service as projects
 from mailhub.reporting import partitions, retention
-from mailhub.reporting.verify import verify
+from mailhub.reporting.verify import RepairBusy, verify
 from mailhub.security import audit
 from mailhub.settings import read_ini
 from mailhub.tasks import run_sweeps, task_request
@@ -200,7 +200,10 @@ def stats_verify(arguments: argparse.Namespace) -> int:
                 project_id = dbsession.scalar(select(Project.id).where(Project.slug == arguments.project))
             if project_id is None:
                 raise Refused(f"there is no project {arguments.project}")
-        found = verify(registry.engine, project_id=project_id, repair=arguments.repair)
+        try:
+            found = verify(registry.engine, project_id=project_id, repair=arguments.repair)
+        except RepairBusy as error:
+            raise Refused(str(error)) from None
     for difference in found:
         print(difference)
     print(f"{len(found)} differences{', repaired' if found and arguments.repair else ''}")

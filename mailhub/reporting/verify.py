@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 from sqlalchemy import Connection, Engine, Row
+from sqlalchemy.exc import OperationalError
 
 from mailhub.mail.lane import LANES, lanes_of_domains
 from mailhub.reporting import rollups
@@ -43,6 +44,10 @@ class Difference:
         return f"{self.rollup} {self.key}: {self.column} is {self.rolled}, recounted {self.recounted}"
 
 
+class RepairBusy(Exception):
+    """Another repair goes on and does not end soon."""
+
+
 def verify(engine: Engine, *, project_id: int | None = None, repair: bool = False) -> list[Difference]:
     """Every difference between rollups and raw events, of one project or of all; with `repair` they are mended.
 
@@ -58,16 +63,15 @@ def verify(engine: Engine, *, project_id: int | None = None, repair: bool = Fals
     return [one for wrong in sorted({one.project_id for one in differences}) for one in repair_project(engine, wrong)]
 
 
-def repair_project(engine: Engine, project_id: int) -> list[Difference]:
+def repair_project(engine: Engine, project_id: int, *, wait_seconds: float = 600) -> list[Difference]:
     """Add to a project's rollups what they lack; gives what differed.
 
     Exact while events are stored and marked: what a rollup lacks is read at one moment of rollup and events together
     and stays the same, and how many people are new is seen in their own rows under their locks. Repairs wait for one
-    another.
+    another: RepairBusy when that takes too long.
     """
     with engine.begin() as connection:
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '10min'")
-        connection.execute(SQL["repair_alone"].text)
+        _wait(connection, wait_seconds, "repair_alone")
         found = _recount(connection, [project_id])
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
@@ -83,11 +87,21 @@ def cut_days_again(engine: Engine, project_id: int) -> list[Difference]:
     """After a change of a project's time zone: count its days again from the raw events; gives what differed.
 
     First everybody who may still cut by the old zone is waited for. Days whose raw events have been dropped stay.
+    Raises RepairBusy at once where another repair goes on.
     """
     with engine.begin() as connection:
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
-        connection.execute(SQL["wait_for_projects"].text, {"project_id": [project_id]})
-    return repair_project(engine, project_id)
+        _wait(connection, 60, "wait_for_projects", project_id=[project_id])
+    return repair_project(engine, project_id, wait_seconds=0.1)
+
+
+def _wait(connection: Connection, seconds: float, statement: str, **binds: Any) -> None:
+    connection.execute(SQL["wait_at_most"].text, {"wait": f"{seconds * 1000:.0f}ms"})
+    try:
+        connection.execute(SQL[statement].text, binds)
+    except OperationalError as error:
+        if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+            raise RepairBusy("another repair of the rollups goes on; try again when it is done") from None
+        raise
 
 
 def _recount(connection: Connection, projects: Sequence[int]) -> _Found:

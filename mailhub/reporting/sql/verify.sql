@@ -18,6 +18,12 @@ WHERE inhparent = CAST('message_event' AS regclass)
 -- writes: message_event
 LOCK TABLE message_event IN ACCESS SHARE MODE
 
+-- name: wait_at_most
+-- Locks are waited for so long from now on in this transaction.
+-- binds: wait text
+-- reads: nothing
+SELECT set_config('lock_timeout', :wait, true) AS lock_timeout, set_config('statement_timeout', '0', true) AS unlimited
+
 -- name: repair_alone
 -- One row when no other repair goes on: two that saw the same difference would add it twice.
 -- binds:
