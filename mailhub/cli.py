@@ -53,8 +53,23 @@ def init(arguments: argparse.Namespace) -> None:
             raise SettingsError(["--demo: the demo project is not made in production"])
         changed = migrations.upgrade(settings.database_url)
         print(f"database at revision {migrations.head()}{'' if changed else ' already'}")
+        _lift_positions(settings)
         if arguments.demo:
             _make_demo(settings)
+
+
+def _lift_positions(settings: Settings) -> None:
+    """After a restore into another cluster, whose transactions have lower numbers than the stored events."""
+    from mailhub.db import make_engine
+    from mailhub.reporting.feed import lift_positions
+
+    engine = make_engine(settings.database_url, name="init")
+    try:
+        lifted = lift_positions(engine)
+    finally:
+        engine.dispose()
+    if lifted:
+        print(f"positions of events go on {lifted} higher: the database was restored into another cluster")
 
 
 def _make_demo(settings: Settings) -> None:
