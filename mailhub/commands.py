@@ -213,7 +213,10 @@ def stats_verify(arguments: argparse.Namespace) -> int:
 def make_partitions(arguments: argparse.Namespace) -> None:
     """Make the weekly partitions that are missing, eight weeks ahead."""
     with opened(arguments) as registry:
-        made = partitions.ensure(registry.engine, now=datetime.now(UTC))
+        try:
+            made = partitions.ensure(registry.engine, now=datetime.now(UTC))
+        except partitions.PartitionBusy as error:
+            raise Refused(str(error)) from None
         for partition in partitions.listed(registry.engine):
             print(f"{partition.name:<32} {partition.estimated_rows:>12,} rows {partition.total_bytes / 1e6:>10,.1f} MB")
     print(f"{made} made")

@@ -46,4 +46,4 @@ SELECT
 -- Nobody stores a position until the transaction ends.
 -- binds:
 -- writes: message_event, link
-LOCK TABLE message_event, link IN SHARE ROW EXCLUSIVE MODE
+LOCK TABLE ONLY message_event, link IN SHARE ROW EXCLUSIVE MODE

@@ -16,7 +16,7 @@ WHERE inhparent = CAST('message_event' AS regclass)
 -- No week of events is dropped until the transaction ends: a floor that has been read stays right.
 -- binds:
 -- writes: message_event
-LOCK TABLE message_event IN ACCESS SHARE MODE
+LOCK TABLE ONLY message_event IN ACCESS SHARE MODE
 
 -- name: wait_at_most
 -- Locks are waited for so long from now on in this transaction.
