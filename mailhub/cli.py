@@ -53,8 +53,23 @@ def init(arguments: argparse.Namespace) -> None:
             raise SettingsError(["--demo: the demo project is not made in production"])
         changed = migrations.upgrade(settings.database_url)
         print(f"database at revision {migrations.head()}{'' if changed else ' already'}")
+        _lift_positions(settings)
         if arguments.demo:
             _make_demo(settings)
+
+
+def _lift_positions(settings: Settings) -> None:
+    """After a restore into another cluster, whose transactions have lower numbers than the stored events."""
+    from mailhub.db import make_engine
+    from mailhub.reporting.feed import lift_positions
+
+    engine = make_engine(settings.database_url, name="init")
+    try:
+        lifted = lift_positions(engine)
+    finally:
+        engine.dispose()
+    if lifted:
+        print(f"positions of events go on {lifted} higher: the database was restored into another cluster")
 
 
 def _make_demo(settings: Settings) -> None:
@@ -202,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
         "verify", _later("stats_verify"), "Compare them with a recount of the raw events."
     )
     stats.add_argument("--repair", action="store_true", help="set them right")
+    stats.add_argument("--project", metavar="SLUG", help="this one only")
     add("partitions", _later("make_partitions"), "Make the weekly partitions that are missing, and list all.")
     add("purge", _later("purge"), "Drop what is older than mailhub.retention_days.")
     add("requeue", _later("requeue"), "Look for work whose wake-up was lost, as workers do every few seconds.")

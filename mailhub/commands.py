@@ -27,7 +27,7 @@ from mailhub.mail.address import InvalidAddress
 from mailhub.models import Campaign, CampaignState, Message, MessageKind, MessageState, Project, Queue, Sender, User
 from mailhub.projects import service as projects
 from mailhub.reporting import partitions, retention
-from mailhub.reporting.verify import verify
+from mailhub.reporting.verify import RepairBusy, verify
 from mailhub.security import audit
 from mailhub.settings import read_ini
 from mailhub.tasks import run_sweeps, task_request
@@ -194,7 +194,16 @@ def requeue(arguments: argparse.Namespace) -> None:
 def stats_verify(arguments: argparse.Namespace) -> int:
     """Compare the rolled-up numbers with a recount of the raw events; with --repair set them right."""
     with opened(arguments) as registry:
-        found = verify(registry.engine, repair=arguments.repair)
+        project_id = None
+        if arguments.project:
+            with registry.session_factory() as dbsession:
+                project_id = dbsession.scalar(select(Project.id).where(Project.slug == arguments.project))
+            if project_id is None:
+                raise Refused(f"there is no project {arguments.project}")
+        try:
+            found = verify(registry.engine, project_id=project_id, repair=arguments.repair)
+        except RepairBusy as error:
+            raise Refused(str(error)) from None
     for difference in found:
         print(difference)
     print(f"{len(found)} differences{', repaired' if found and arguments.repair else ''}")
@@ -204,7 +213,10 @@ def stats_verify(arguments: argparse.Namespace) -> int:
 def make_partitions(arguments: argparse.Namespace) -> None:
     """Make the weekly partitions that are missing, eight weeks ahead."""
     with opened(arguments) as registry:
-        made = partitions.ensure(registry.engine, now=datetime.now(UTC))
+        try:
+            made = partitions.ensure(registry.engine, now=datetime.now(UTC))
+        except partitions.PartitionBusy as error:
+            raise Refused(str(error)) from None
         for partition in partitions.listed(registry.engine):
             print(f"{partition.name:<32} {partition.estimated_rows:>12,} rows {partition.total_bytes / 1e6:>10,.1f} MB")
     print(f"{made} made")
