@@ -1,7 +1,7 @@
 """Who opened and clicked: people or machines. A pure function over a hit, its delivery and the hits around it.
 
 The first rule that fits decides, and its name is the cause that is stored with the hit. Nothing is dropped: both
-numbers are shown, and everything can be classified again. The rules in one table, with sources: docs/tracking.md.
+numbers are shown, and everything can be classified again. docs/people-and-machines.md has the rules in one table.
 
 No rule looks for a hidden link (a "honeypot"), because Gmail's rules for senders forbid hidden content; and none sees
 HEAD or OPTIONS, which are not stored as hits. What a machine fetched stays the machine's although its reader clicks

@@ -1,6 +1,6 @@
 """What the hits around a hit say: links swept in seconds, one address for many people, the trace of a scanner.
 
-Pure functions over times. Sources of the numbers: the research on opens and clicks in docs/tracking.md.
+Pure functions over times. Sources of the numbers: the research on opens and clicks in docs/people-and-machines.md.
 """
 
 from __future__ import annotations
