@@ -23,6 +23,8 @@ class Lock(IntEnum):
     DEMO = 7_301_600_013
     RATES = 7_301_600_014
     SLOTS = 7_301_600_015
+    CLASSIFIER = 7_301_600_018
+    RECLASSIFIER = 7_301_600_019
 
 
 def make_engine(

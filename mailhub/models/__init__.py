@@ -43,7 +43,7 @@ from mailhub.models.delivery import (
     PeriodicRun,
     WorkerHeartbeat,
 )
-from mailhub.models.feed import FeedCursor, HitSpool
+from mailhub.models.feed import FeedCursor, HitSpool, HitTaint
 from mailhub.models.message import (
     Actor,
     EventType,
@@ -115,6 +115,7 @@ __all__ = [
     "EventType",
     "FeedCursor",
     "HitSpool",
+    "HitTaint",
     "IdempotencyKey",
     "ImportRejectedRow",
     "ImportStaging",
