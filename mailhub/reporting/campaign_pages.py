@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from mailhub.reporting.named import SQL
-from mailhub.reporting.queries import COUNTS, Counts
+from mailhub.reporting.queries import COUNTS, CampaignTotals, Counts, share
 
 #: A median is taken over so many finished campaigns at most, and over no fewer than USUAL_LEAST.
 USUAL_MOST, USUAL_LEAST = 10, 3
@@ -20,6 +20,12 @@ MOST_DEVICES = 200
 #: Of each state the latest so many letters are grouped: the answer is there in time, however many there are.
 MOST_LETTERS = 2_000
 MOST_KINDS = 40
+
+
+Measure = Literal["opened", "clicked", "bounced", "unsubscribed", "complained"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+#: Of which a larger share is good news.
+WELCOME = frozenset({"opened", "clicked"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,28 @@ class Usual:
     bounced: float
     unsubscribed: float
     complained: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share, and what is usual for the project; None where there is nothing to divide by or to compare with."""
+
+    measure: Measure
+    now: float | None
+    usual: float | None
+
+    @property
+    def points(self) -> float | None:
+        """The difference to the usual share in percentage points, with as many decimals as it takes to see it."""
+        if self.now is None or self.usual is None:
+            return None
+        exact = (self.now - self.usual) * 100
+        return round(exact, 1 if abs(exact) >= 0.95 else 2)
+
+    @property
+    def good(self) -> bool | None:
+        """Whether the difference is good news; None where there is none."""
+        return (self.points > 0) == (self.measure in WELCOME) if self.points else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +102,19 @@ class Refusal:
     reason: str
     n: int
     reply: str
+
+
+def rates_of(totals: CampaignTotals, usual: Usual | None) -> dict[Measure, Rate]:
+    """Shares of the letters sent; opens and clicks are people's, and bounces are of the letters whose end is known."""
+    sent = totals.counts.sent
+    now: dict[Measure, float | None] = {
+        "opened": share(totals.human_opened, sent),
+        "clicked": share(totals.human_redirected, sent),
+        "bounced": totals.bounce_rate,
+        "unsubscribed": totals.unsubscribe_rate,
+        "complained": share(totals.counts.complained, sent),
+    }
+    return {name: Rate(name, now[name], getattr(usual, name) if usual is not None else None) for name in MEASURES}
 
 
 def campaign_usual(dbsession: Session, project_id: int, campaign_id: int, started_at: datetime) -> Usual | None:

@@ -5,47 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from sqlalchemy.orm import Session
 
 from mailhub.models import Campaign, MessageState, Project
 from mailhub.reporting import campaign_pages, queries
-from mailhub.reporting.campaign_pages import HOURS, MOST_LETTERS, DeviceHits, Hour, Refusal, Usual
-from mailhub.reporting.queries import COUNTS, CampaignTotals, Counts, Day, DomainCounts, LinkClicks, share
+from mailhub.reporting.campaign_pages import (
+    HOURS,
+    MOST_LETTERS,
+    DeviceHits,
+    Hour,
+    Measure,
+    Rate,
+    Refusal,
+    Usual,
+    rates_of,
+)
+from mailhub.reporting.queries import COUNTS, CampaignTotals, Counts, Day, DomainCounts, LinkClicks
 
-Measure = Literal["opened", "clicked", "bounced", "unsubscribed", "complained"]
-#: Of which a larger share is good news.
-WELCOME = frozenset({"opened", "clicked"})
-#: A difference that is smaller is none: the same number is shown.
-SAME = 0.0005
 #: In a shared report a mail domain with fewer recipients could name a person: it is counted with the others.
 LEAST_RECIPIENTS = 5
 OTHER_DOMAINS = "*"
 MOST_DOMAINS, MOST_CLIENTS = 50, 15
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A share, and what is usual for the project; None where there is nothing to divide by or to compare with."""
-
-    measure: Measure
-    now: float | None
-    usual: float | None
-
-    @property
-    def difference(self) -> float | None:
-        """Of the shares: 0.02 is two percentage points. 0 where it is too small to be seen."""
-        if self.now is None or self.usual is None:
-            return None
-        found = self.now - self.usual
-        return found if abs(found) >= SAME else 0.0
-
-    @property
-    def good(self) -> bool | None:
-        """Whether the difference is good news; None where there is none."""
-        found = self.difference
-        return (found > 0) == (self.measure in WELCOME) if found else None
 
 
 @dataclass(frozen=True)
@@ -141,7 +122,7 @@ class Report:
     @property
     def link_clicks(self) -> int:
         """People's clicks on all links: what the links' shares are of."""
-        return sum(link.redirected - link.machine_redirected for link in self.links)
+        return sum(link.human_redirected for link in self.links)
 
     @property
     def machine_link_clicks(self) -> int:
@@ -154,23 +135,19 @@ class Report:
     def hour_begins(self, hour: int) -> datetime:
         return self.started_at + timedelta(hours=hour)
 
-    def rate(self, measure: Measure) -> Rate:
-        """One of the tiles' rates: people per letter sent, but bounces of the letters whose end is known."""
-        return rate_of(self.totals, self.usual, measure)
+    @property
+    def rates(self) -> dict[Measure, Rate]:
+        return rates_of(self.totals, self.usual)
+
+    def without_words(self) -> Report:
+        """The report without the words of mail servers, which may name people."""
+        refused = (replace(code, kinds=tuple(replace(kind, reply="") for kind in code.kinds)) for code in self.refused)
+        return replace(self, refused=tuple(refused))
 
     def without_people(self) -> Report:
-        """The report for a stranger: no words of mail servers (they may name people), no mail domain of a few."""
-        return replace(
-            self,
-            domains=_with_rest(
-                [one for one in self.domains if one.domain and one.counts.sent + one.counts.bounced >= LEAST_RECIPIENTS],
-                self.counts,
-            ),
-            refused=tuple(
-                replace(code, kinds=tuple(replace(kind, reply="") for kind in code.kinds)) for code in self.refused
-            ),
-            shared=True,
-        )
+        """The report for a stranger: without servers' words, and mail domains of a few people are counted together."""
+        large = [one for one in self.domains if _is_large(one)]
+        return replace(self.without_words(), domains=_with_rest(large, self.counts), shared=True)
 
 
 def read(
@@ -211,25 +188,6 @@ def read(
     )
 
 
-def rate_of(totals: CampaignTotals, usual: Usual | None, measure: Measure) -> Rate:
-    """A rate of the tiles. Opens and clicks are people's; bounces are of the letters whose end is known."""
-    sent = totals.counts.sent
-    now = {
-        "opened": share(totals.human_opened, sent),
-        "clicked": share(totals.human_redirected, sent),
-        "bounced": totals.bounce_rate,
-        "unsubscribed": totals.unsubscribe_rate,
-        "complained": share(totals.counts.complained, sent),
-    }[measure]
-    return Rate(measure, now, getattr(usual, measure) if usual is not None else None)
-
-
-def points(difference: float) -> float:
-    """A difference of shares as percentage points, with as many decimals as it takes to see it."""
-    exact = difference * 100
-    return round(exact, 1 if abs(exact) >= 0.95 or not difference else 2)
-
-
 def _hits(devices: Iterable[DeviceHits], name: Callable[[DeviceHits], str]) -> tuple[Hits, ...]:
     """Grouped by a name, those that people used most first."""
     groups: dict[str, Hits] = {}
@@ -256,6 +214,10 @@ def _by_code(refusals: Iterable[Refusal]) -> tuple[Code, ...]:
 
 def _n(refusals: Iterable[Refusal], state: str) -> int:
     return sum(one.n for one in refusals if one.state == state)
+
+
+def _is_large(one: DomainCounts) -> bool:
+    return bool(one.domain) and one.counts.sent + one.counts.bounced >= LEAST_RECIPIENTS
 
 
 def _with_rest(domains: Sequence[DomainCounts], whole: Counts) -> tuple[DomainCounts, ...]:

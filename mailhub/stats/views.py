@@ -1,4 +1,4 @@
-"""The project's home page and a campaign's numbers: rollups only, a few statements by key."""
+"""The project's home page: rollups only, a few statements by key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from mailhub.reporting import queries
 from mailhub.reporting.queries import RecentCampaign
 from mailhub.security.context import ProjectContext
 from mailhub.stats import periods
-from mailhub.stats.resources import CampaignStatsContext
 from mailhub.web import htmx
 
 MOVING = (CampaignState.SENDING, CampaignState.PAUSED)
@@ -46,34 +45,6 @@ def campaigns(context: ProjectContext, request: Request) -> dict[str, Any] | Res
     if htmx.unchanged(request, values["version"]):
         return htmx.not_modified(values["version"])
     return values
-
-
-@view_config(route_name="stats.campaign", permission="stats:view", request_method="GET",
-             renderer="stats/campaign.html")  # fmt: skip
-def campaign(context: CampaignStatsContext, request: Request) -> dict[str, Any] | Response:
-    """A campaign's numbers as a page of their own, for who has no script and for printing."""
-    if context.campaign.started_at is None:
-        path = request.route_path("campaigns.show", project=context.project.slug, campaign_id=context.campaign.id)
-        return htmx.redirect(request, path)
-    return {
-        "campaign": context.campaign,
-        "report": queries.campaign_report(request.dbsession, context.project.id, context.campaign.id),
-    }
-
-
-@view_config(route_name="stats.campaign", permission="stats:view", request_method="GET",
-             hx_target="campaign-report", renderer="stats/_campaign_report.html")  # fmt: skip
-def report(context: CampaignStatsContext, request: Request) -> dict[str, Any] | Response:
-    """The part that polls: one statement while nothing has happened."""
-    project_id, found = context.project.id, context.campaign
-    totals = queries.campaign_totals(request.dbsession, project_id, found.id)
-    version = f"{totals.version}-{int(totals.is_live(found.started_at))}-{request.locale_name}"
-    if htmx.unchanged(request, version):
-        return htmx.not_modified(version)
-    return {
-        "campaign": found,
-        "report": queries.campaign_report(request.dbsession, project_id, found.id, totals=totals),
-    }
 
 
 def _period(context: ProjectContext, request: Request) -> dict[str, Any]:
