@@ -114,6 +114,7 @@ def campaigns(config: Configurator) -> None:
     add("campaigns.archive", base + "/archive", factory=campaign)
     add("campaigns.delete", base + "/delete", factory=campaign)
     add("campaigns.people", base + "/people", factory=campaign)
+    add("campaigns.people_csv", base + "/people.csv", factory=campaign)
 
 
 def transactional(config: Configurator) -> None:
@@ -137,6 +138,8 @@ def stats(config: Configurator) -> None:
     add("stats.list_csv", "/projects/{project}/lists/{list_id}/growth.csv", factory=mailing_list)
     campaign = "mailhub.stats.resources.CampaignStatsContext"
     add("stats.campaign", "/projects/{project}/campaigns/{campaign_id}/stats", factory=campaign)
+    add("stats.campaign_map", "/projects/{project}/campaigns/{campaign_id}/stats/map", factory=campaign)
+    add("stats.campaign_csv", "/projects/{project}/campaigns/{campaign_id}/stats/{table}.csv", factory=campaign)
     add("stats.shares", "/projects/{project}/campaigns/{campaign_id}/shares", factory=campaign)
     share = "mailhub.stats.resources.ShareContext"
     add("stats.share_revoke", "/projects/{project}/campaigns/{campaign_id}/shares/{share_id}/revoke", factory=share)

@@ -134,6 +134,15 @@ class LinkClicks:
     machine_redirected: int
     unique_machine_redirected: int
 
+    @property
+    def human_redirected(self) -> int:
+        return self.redirected - self.machine_redirected
+
+    @property
+    def human_unique(self) -> int:
+        """People of whose clicks on it at least one was no machine's."""
+        return self.unique_redirected - self.unique_machine_redirected
+
 
 @dataclass(frozen=True, slots=True)
 class DomainCounts:

@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any
 
 from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 from pyramid.view import view_config
 
 from mailhub.reporting import overview, queries
+from mailhub.reporting.campaign_pages import Measure, Rate
 from mailhub.reporting.overview import HOURS, CampaignNumbers, Hours
 from mailhub.reporting.queries import LinkClicks, share
 from mailhub.security.context import ProjectContext
 
-Measure = Literal["opened", "clicked", "bounced", "unsubscribed", "complained"]
 RATES: dict[Measure, Callable[[CampaignNumbers], float | None]] = {
     "opened": lambda one: one.open_rate,
     "clicked": lambda one: one.click_rate,
@@ -25,41 +25,8 @@ RATES: dict[Measure, Callable[[CampaignNumbers], float | None]] = {
     "unsubscribed": lambda one: one.unsubscribe_rate,
     "complained": lambda one: one.complaint_rate,
 }
-#: Of which a larger share is good news.
-WELCOME = frozenset({"opened", "clicked"})
-#: A difference that is smaller is none: the same number is shown.
-SAME = 0.0005
 #: How many campaigns there are to choose from; an older one can still be named in the URL.
 CHOICE = 200
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A rate of both; the difference is of the shares, second less first: 0.02 is two percentage points."""
-
-    a: float | None
-    b: float | None
-    measure: Measure
-
-    @property
-    def difference(self) -> float | None:
-        """0 where it is too small to be seen, None where one of them has no rate."""
-        if self.a is None or self.b is None:
-            return None
-        return self.b - self.a if abs(self.b - self.a) >= SAME else 0.0
-
-    @property
-    def points(self) -> float | None:
-        """The difference in percentage points, with as many decimals as it takes to see it."""
-        if self.difference is None:
-            return None
-        exact = self.difference * 100
-        return round(exact, 1 if abs(exact) >= 0.95 or not exact else 2)
-
-    @property
-    def good(self) -> bool | None:
-        """Whether the difference is good news; None where there is none."""
-        return (self.difference > 0) == (self.measure in WELCOME) if self.difference else None
 
 
 @dataclass(frozen=True)
@@ -74,11 +41,14 @@ class LinkPair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two campaigns of a project. Curves are people's opens and clicks up to the end of each hour, per letter sent."""
+    """Two campaigns of a project. A rate is that of the second, with the first's as the usual one.
+
+    Curves are people's opens and clicks up to the end of each hour, per letter sent.
+    """
 
     a: CampaignNumbers
     b: CampaignNumbers
-    rates: dict[Measure, Compared]
+    rates: dict[Measure, Rate]
     opens: tuple[list[float | None], list[float | None]]
     clicks: tuple[list[float | None], list[float | None]]
     links: list[LinkPair]
@@ -137,7 +107,7 @@ def _comparison(request: Request, project_id: int, a: CampaignNumbers, b: Campai
     return Comparison(
         a=a,
         b=b,
-        rates={name: Compared(rate(a), rate(b), name) for name, rate in RATES.items()},
+        rates={name: Rate(name, rate(b), rate(a)) for name, rate in RATES.items()},
         opens=curves(lambda one: one.opened),
         clicks=curves(lambda one: one.redirected),
         links=pairs(*links),
@@ -161,5 +131,5 @@ def _by_url(links: Sequence[LinkClicks]) -> dict[str, int]:
     """People who clicked; a URL that stands twice in a letter counts its clickers twice."""
     found: dict[str, int] = {}
     for link in links:
-        found[link.url] = found.get(link.url, 0) + link.unique_redirected - link.unique_machine_redirected
+        found[link.url] = found.get(link.url, 0) + link.human_unique
     return found

@@ -12,7 +12,7 @@ from pyramid.view import view_config
 from mailhub.lists.resources import ListContext
 from mailhub.reporting.growth import ListDay, list_days
 from mailhub.stats import periods
-from mailhub.web.csv_file import csv_response
+from mailhub.web import sheets
 
 _COLUMNS = ("day", "joined", "unsubscribed", "removed", "net", "subscribed")
 
@@ -42,8 +42,10 @@ def growth(context: ListContext, request: Request) -> dict[str, Any]:
 def growth_csv(context: ListContext, request: Request) -> Response:
     span, days = _found(context, request)
     name = f"{context.project.slug}-list-{context.mailing_list.id}-{span.since}-{span.last}.csv"
-    rows = ((day.date, day.joined, day.unsubscribed, day.removed, day.net, day.subscribed) for day in days)
-    return csv_response(name, _COLUMNS, rows)
+    rows = (
+        (day.date.isoformat(), day.joined, day.unsubscribed, day.removed, day.net, day.subscribed) for day in days
+    )
+    return sheets.answer(name, (_COLUMNS, *rows))
 
 
 def _found(context: ListContext, request: Request) -> tuple[periods.Span, list[ListDay]]:

@@ -14,7 +14,7 @@ from mailhub.reporting import overview
 from mailhub.reporting.overview import CampaignNumbers
 from mailhub.security.context import ProjectContext
 from mailhub.stats import periods
-from mailhub.web.csv_file import csv_response
+from mailhub.web import sheets
 
 #: A year of several campaigns a day; more are not in the table, which says so.
 MOST = 2_000
@@ -57,7 +57,7 @@ def campaigns_csv(context: ProjectContext, request: Request) -> Response:
     span, rows = _found(context, request)
     found, _sort = in_order(rows, request.GET.get("sort", ""))
     name = f"{context.project.slug}-campaigns-{span.since}-{span.last}.csv"
-    return csv_response(name, _COLUMNS, (_line(one) for one in found))
+    return sheets.answer(name, (_COLUMNS, *map(_line, found)))
 
 
 def in_order(rows: Iterable[CampaignNumbers], sort: str) -> tuple[list[CampaignNumbers], str]:
@@ -87,7 +87,8 @@ def _or_less(rate: float | None) -> float:
 def _line(one: CampaignNumbers) -> tuple[Any, ...]:
     counts = one.counts
     return (
-        one.campaign_id, one.name, one.subject, one.state, one.started_at.astimezone(UTC), one.audience, counts.sent,
+        one.campaign_id, one.name, one.subject, one.state, one.started_at.astimezone(UTC).isoformat(timespec="seconds"),
+        one.audience, counts.sent,
         one.human_opened, one.unique_opened, one.human_redirected, one.unique_redirected, counts.hardbounced,
         counts.softbounced, counts.unsubscribed, counts.complained, one.open_rate, one.click_rate, one.bounce_rate,
         one.unsubscribe_rate, one.complaint_rate,
