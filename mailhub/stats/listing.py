@@ -42,7 +42,7 @@ _COLUMNS = (
 
 
 @view_config(route_name="stats.campaigns", permission="stats:view", request_method="GET",
-             renderer="stats/campaigns.html")  # fmt: skip
+             renderer="stats/listing.html")  # fmt: skip
 @view_config(route_name="stats.campaigns", permission="stats:view", request_method="GET", hx_target="stats-campaigns",
              renderer="stats/_stats_campaigns.html")  # fmt: skip
 def campaigns(context: ProjectContext, request: Request) -> dict[str, Any]:
@@ -88,8 +88,7 @@ def _line(one: CampaignNumbers) -> tuple[Any, ...]:
     counts = one.counts
     return (
         one.campaign_id, one.name, one.subject, one.state, one.started_at.astimezone(UTC).isoformat(timespec="seconds"),
-        one.audience, counts.sent,
-        one.human_opened, one.unique_opened, one.human_redirected, one.unique_redirected, counts.hardbounced,
-        counts.softbounced, counts.unsubscribed, counts.complained, one.open_rate, one.click_rate, one.bounce_rate,
-        one.unsubscribe_rate, one.complaint_rate,
+        one.audience, counts.sent, one.human_opened, one.unique_opened, one.human_redirected, one.unique_redirected,
+        counts.hardbounced, counts.softbounced, counts.unsubscribed, counts.complained, one.open_rate, one.click_rate,
+        one.bounce_rate, one.unsubscribe_rate, one.complaint_rate,
     )  # fmt: skip

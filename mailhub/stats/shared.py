@@ -12,6 +12,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from mailhub.stats import campaign_report, share_links
+from mailhub.stats.campaign_page import report_values
 from mailhub.web.i18n import DEFAULT_LANGUAGE, LANGUAGES, use_language
 
 #: Longer than any token of ours: what is longer need not be looked up.
@@ -38,7 +39,8 @@ def shared(request: Request) -> dict[str, Any] | Response:
     request.__dict__["time_zone"] = ZoneInfo(found.project.time_zone)
     report = campaign_report.read(request.dbsession, found.project, found.campaign)
     assert report is not None
-    return {"report": report.without_people(), "project": found.project, "share": found.share}
+    values = report_values(request, report.without_people())
+    return {**values, "project": found.project, "share": found.share}
 
 
 def _language(request: Request, otherwise: str) -> str:

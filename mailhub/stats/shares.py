@@ -36,7 +36,8 @@ def shares(context: CampaignStatsContext, request: Request) -> dict[str, Any] | 
     return _page(context, request, DEFAULTS, {})
 
 
-@view_config(route_name="stats.shares", permission="campaigns:edit", request_method="POST", renderer="stats/shares.html")
+@view_config(route_name="stats.shares", permission="campaigns:edit", request_method="POST",
+             renderer="stats/shares.html")  # fmt: skip
 def create(context: CampaignStatsContext, request: Request) -> dict[str, Any] | Response:
     """Answers the page itself, no redirect: the link is in this answer and nowhere else."""
     if context.campaign.started_at is None:

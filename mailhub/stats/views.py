@@ -11,8 +11,8 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from mailhub.models import CampaignState
-from mailhub.reporting import queries
 from mailhub.reporting import overview as overview_rows
+from mailhub.reporting import queries
 from mailhub.reporting.growth import lists_growth
 from mailhub.reporting.queries import COUNTS, RecentCampaign
 from mailhub.security.context import ProjectContext
@@ -85,6 +85,7 @@ def _sending(recent: list[RecentCampaign], request: Request) -> dict[str, Any]:
     moving = [one for one in recent if one.state in MOVING]
     version = "-".join(
         f"{one.campaign_id}.{one.state}.{one.audience}.{one.settled}.{one.unique_opened}.{one.unique_redirected}"
+        f".{one.unique_machine_opened}.{one.unique_machine_redirected}.{one.unsubscribed}"
         for one in recent
     )
     return {

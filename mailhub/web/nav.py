@@ -44,13 +44,19 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
         _("Marketing"),
         (
             Door(
-                _("Overview"), "stats.overview", "house", "project:view",
+                _("Overview"),
+                "stats.overview",
+                "house",
+                "project:view",
                 ("stats.overview", "stats.campaigns", "stats.left"),
-            ),  # fmt: skip
+            ),
             Door(
-                _("Campaigns"), "campaigns.index", "send", "campaigns:view",
+                _("Campaigns"),
+                "campaigns.index",
+                "send",
+                "campaigns:view",
                 ("campaigns.", "stats.campaign", "stats.compare", "stats.share"),
-            ),  # fmt: skip
+            ),
             Door(_("Subscribers"), "lists.subscribers", "users", "subscribers:view", ("lists.subscriber",)),
             Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.", "stats.list")),
             Door(_("Imports"), "lists.imports", "file-up", "imports:view", ("lists.import",)),
