@@ -38,13 +38,14 @@ BUTTONS = {
     "projects.member_link",
     "projects.member_remove",
     "projects.sender_delete",
+    "stats.share_revoke",
 }
 
 #: The form whose very subject it is.
 OFFERED = {("projects.member_role", "role")}
 
-#: What looking may write: when a browser or a key was last seen, a visitor's tries.
-SEEN = {"web_session", "api_key", "rate_limit"}
+#: What looking may write: when a browser, a key or a shared link was last seen, a visitor's tries.
+SEEN = {"web_session", "api_key", "stats_share", "rate_limit"}
 
 #: What nobody may set for themselves, whatever the form.
 PRIVILEGED = {
