@@ -99,9 +99,19 @@ TABLES: dict[str, Table] = {
     "hours": Table((_("Hour"), _("Begins at"), *_COUNTS), 2, _hours),
     "days": Table((_("Day"), *_COUNTS), 1, _days),
     "links": Table(
-        (_("Number"), _("Address"), _("Link"), _("People"), _("People and machines"), _("Clicks by people"),
-         _("Clicks, machines included"), _("Share of clicks")), 3, _links,
-    ),  # fmt: skip
+        (
+            _("Number"),
+            _("Address"),
+            _("Link"),
+            _("People"),
+            _("People and machines"),
+            _("Clicks by people"),
+            _("Clicks, machines included"),
+            _("Share of clicks"),
+        ),
+        3,
+        _links,
+    ),
     "domains": Table((_("Domain"), *_COUNTS), 1, _domains),
     "devices": Table((_("Device"), *_HITS), 1, _devices),
     "clients": Table((_("Program"), *_HITS), 1, _clients),
