@@ -134,7 +134,8 @@ def test_days_always_agree_with_the_counts_whatever_is_done(
             ), binds)  # fmt: skip
         elif deed == "update":
             dbsession.execute(text(
-                "UPDATE subscription SET status = :status WHERE list_id = ANY (:lists) AND subscriber_id = ANY (:people)"
+                "UPDATE subscription SET status = :status"
+                " WHERE list_id = ANY (:lists) AND subscriber_id = ANY (:people)"
             ), binds)  # fmt: skip
         elif deed == "delete":
             dbsession.execute(text(

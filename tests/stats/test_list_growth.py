@@ -88,7 +88,12 @@ def test_who_has_left_is_listed_and_who_came_back_is_not(
 
 
 def test_leavers_are_paged_without_gaps(
-    client: Client, cast: Cast, build: Builder, dbsession: Session, readers: MailingList, monkeypatch: pytest.MonkeyPatch
+    client: Client,
+    cast: Cast,
+    build: Builder,
+    dbsession: Session,
+    readers: MailingList,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("mailhub.web.paging.PAGE_SIZE", 2)
     for _ in range(5):
