@@ -228,7 +228,7 @@ def test_every_form_needs_its_csrf_token(client: Any, hers: World, dbsession: An
     for door in doors(client.registry):
         if door.method == "GET" or door.pattern.startswith("/api/"):
             continue
-        url = door.url(hers.values | {"token": "x" * 43, "letter_id": "1"})
+        url = door.url(hers.values_for(door) | {"token": "x" * 43, "letter_id": "1"})
         for fields in ({}, {"csrf_token": "0" * 64}, {"csrf_token": client.csrf_token()[:-1]}):
             with unchanged(dbsession):
                 answer = client.post(url, fields, expect_errors=True)
