@@ -335,6 +335,7 @@ CHECKED = {
     *("password_hash", "theme", "version_num", "key", "request_hash", "header_id", "lease_owner", "owner"),
     *("type", "kind", "state", "status", "reason", "opt_in", "visibility", "role", "purpose", "app", "action"),
     *("object_type", "object_id", "error", "html", "text"),
+    "message_event.actor",
 }
 
 
@@ -344,7 +345,8 @@ def _poison(dbsession: Any) -> list[str]:
     for table in Base.metadata.sorted_tables:
         free = [
             column.name for column in table.columns
-            if isinstance(column.type, Text) and column.name not in CHECKED and not column.primary_key
+            if isinstance(column.type, Text) and not column.primary_key
+            and not CHECKED & {column.name, f"{table.name}.{column.name}"}
         ]  # fmt: skip
         if free:
             put = ", ".join(f"{name} = :poison || left({name}, 20)" for name in free)
