@@ -14,6 +14,7 @@ from mailhub.models.account import (
 )
 from mailhub.models.audience import (
     ListCount,
+    ListDay,
     MailingList,
     OptIn,
     Subscriber,
@@ -71,6 +72,7 @@ from mailhub.models.rollup import (
     ProjectProviderDay,
 )
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
+from mailhub.models.share import StatsShare
 from mailhub.models.subscriber_import import (
     ImportRejectedRow,
     ImportStaging,
@@ -123,6 +125,7 @@ __all__ = [
     "LeaseState",
     "Link",
     "ListCount",
+    "ListDay",
     "MailingList",
     "Membership",
     "Message",
@@ -150,6 +153,7 @@ __all__ = [
     "Sender",
     "SendingDomain",
     "SkipReason",
+    "StatsShare",
     "Subscriber",
     "SubscriberCount",
     "SubscriberField",

@@ -1,4 +1,4 @@
-"""The started campaign: how far it is, its report, and its people."""
+"""The started campaign: how far it is, its results, and its people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.views.page import addresses_of, is_draft, may_send_again
 from mailhub.delivery.service import is_hard
 from mailhub.models import Campaign, CampaignState, CampaignVersion, Sender
-from mailhub.reporting import queries
+from mailhub.reporting import campaign_pages, queries
 from mailhub.web import htmx
 from mailhub.web.i18n import _
 from mailhub.web.paging import PAGE_SIZE, first_url, next_url, page_of, read_cursor
@@ -38,14 +38,11 @@ def show(context: CampaignContext, request: Request) -> dict[str, Any] | Respons
     if is_draft(campaign):
         return htmx.redirect(request, at("content" if request.has_permission("campaigns:edit") else "preview"))
     progress = progress_of(request.dbsession, campaign, now=datetime.now(UTC))
-    report = None
-    if campaign.started_at is not None:
-        report = queries.campaign_report(request.dbsession, context.project.id, campaign.id)
     return {
         **_frame(context, request),
         **_progress(context, request, progress),
         **_troubles(context, request, progress),
-        "report": report,
+        **_results(context, request),
     }
 
 
@@ -85,6 +82,16 @@ def _troubles(context: CampaignContext, request: Request, current: Progress) -> 
         "named": bool(request.has_permission("subscribers:view")),
         "again": may_send_again(request, context.campaign),
     }
+
+
+def _results(context: CampaignContext, request: Request) -> dict[str, Any]:
+    """The tiles; the report (the room `stats`) has everything else, and refreshes them."""
+    campaign = context.campaign
+    if campaign.started_at is None:
+        return {"totals": None}
+    totals = queries.campaign_totals(request.dbsession, context.project.id, campaign.id)
+    usual = campaign_pages.campaign_usual(request.dbsession, context.project.id, campaign.id, campaign.started_at)
+    return {"totals": totals, "usual": usual, "rates": campaign_pages.rates_of(totals, usual)}
 
 
 def _progress(context: CampaignContext, request: Request, current: Progress) -> dict[str, Any]:
