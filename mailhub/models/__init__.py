@@ -59,6 +59,7 @@ from mailhub.models.message import (
     SkipReason,
 )
 from mailhub.models.project import Project, Sender
+from mailhub.models.rename import RenameJob, RenameKind, RenameState
 from mailhub.models.rollup import (
     CampaignDay,
     CampaignDevice,
@@ -145,6 +146,9 @@ __all__ = [
     "RelayHealth",
     "RelayLane",
     "RelayState",
+    "RenameJob",
+    "RenameKind",
+    "RenameState",
     "Role",
     "Sender",
     "SendingDomain",
