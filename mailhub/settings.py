@@ -122,6 +122,12 @@ class Settings:
     database_pool_size: int = _row(
         "sqlalchemy.pool_size", kind.integer(1, 200), "10", "Connections a process keeps at most."
     )
+    reports_pool_size: int = _row(
+        "sqlalchemy.reports.pool_size",
+        kind.integer(1, 50),
+        "4",
+        "Connections for the reports' queries that a process keeps at most.",
+    )
     reports_statement_timeout_seconds: int = _row(
         "mailhub.reports.statement_timeout_seconds",
         kind.integer(1, 3600),
