@@ -29,8 +29,11 @@ SQL = load_sql(FOLDER / "sql")
 Connection = psycopg.Connection[Any]
 WEEK = timedelta(weeks=1)
 #: Letters have a row of `message` only of the last days: the events' size is what counts, and the disk is finite.
-LETTERS_KEPT, MOST_LETTERS = timedelta(days=6), 5_000_000
-MEMORY = "SET work_mem = '256MB'; SET maintenance_work_mem = '512MB'; SET max_parallel_workers_per_gather = 0"
+LETTERS_KEPT, MOST_LETTERS = timedelta(days=6), 2_000_000
+MEMORY = (
+    "SET work_mem = '256MB'; SET maintenance_work_mem = '512MB'; "
+    "SET max_parallel_workers_per_gather = 0; SET enable_nestloop = off"
+)
 #: By rollup: the statements that fill it, in this order.
 ROLLUPS = {
     "project_day": "project_days",
@@ -94,7 +97,7 @@ class _Loading:
     # The steps
 
     def narrow_rows(self, connection: Connection, project: int) -> None:
-        for name in ("outcomes", "opens", "clicks", "leavings"):
+        for name in ("outcomes", "waits", "opens", "clicks", "leavings"):
             connection.execute(SQL[name].psycopg, {"project_id": project, "until": self.plan.until})
 
     def weekly_counts(self, weeks: Sequence[datetime]) -> list[int]:

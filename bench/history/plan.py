@@ -121,10 +121,10 @@ def _sizes(chance: random.Random, letters: int, campaigns: int) -> Iterator[int]
 
 def _project(place: int, begins: datetime, subscriber: int, population: int) -> PlannedProject:
     trade = TRADES[place % len(TRADES)]
-    slug = f"{trade}-{place + 1}"
+    slug = f"{trade}{place + 1}"
     created = begins - timedelta(days=1 if place in YOUNG else 300 + place)
     return PlannedProject(
-        id=place + 1, slug=slug, name=f"{trade.title()} {place + 1}", domain=f"{slug}.example",
+        id=place + 1, slug=slug, name=f"{trade.title()} {place + 1}", domain=f"{slug}.test",
         time_zone=ZONES[place % len(ZONES)], created_at=created, first_subscriber=subscriber, population=population,
     )  # fmt: skip
 

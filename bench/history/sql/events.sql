@@ -2,33 +2,42 @@
 -- partition, then as rows of message_event in the order in which they came.
 
 -- name: outcomes
--- One row per letter, and one before it where it was put off; a single letter is queued first.
+-- One row per letter: sent, bounced, blocked or in doubt.
 -- binds: project_id bigint, until timestamptz
 -- reads: history.plan
 -- writes: history.raw
 INSERT INTO history.raw (at, plan, n, type, agent, link, reply)
-SELECT e.at, p.id, i.n, e.type, 0, 0, CAST((h.u >> 40) & 7 AS smallint)
+SELECT
+    p.started_at + i.n * p.microseconds_per_letter * interval '1 microsecond', p.id, i.n,
+    CASE
+        WHEN (h.u & 65535) >= p.hard + p.soft + 160 THEN 1
+        WHEN (h.u & 65535) < p.hard THEN 4
+        WHEN (h.u & 65535) < p.hard + p.soft THEN 5
+        WHEN (h.u & 65535) < p.hard + p.soft + 150 THEN 9
+        ELSE 10
+    END, 0, 0, CAST((h.u >> 40) & 7 AS smallint)
 FROM history.plan AS p
 CROSS JOIN LATERAL generate_series(0, p.audience - 1) AS i (n)
 CROSS JOIN LATERAL (SELECT hashint8extended(i.n, p.seed) AS u) AS h
-CROSS JOIN LATERAL (
-    SELECT
-        p.started_at + i.n * p.microseconds_per_letter * interval '1 microsecond' AS at,
-        CAST(CASE
-            WHEN (h.u & 65535) < p.hard THEN 4
-            WHEN (h.u & 65535) < p.hard + p.soft THEN 5
-            WHEN (h.u & 65535) < p.hard + p.soft + 150 THEN 9
-            WHEN (h.u & 65535) < p.hard + p.soft + 160 THEN 10
-            ELSE 1
-        END AS smallint) AS type
-) AS o
-CROSS JOIN LATERAL (
-    VALUES
-        (o.at, o.type),
-        (CASE WHEN p.campaign_id IS NULL THEN o.at - interval '300 milliseconds' END, CAST(11 AS smallint)),
-        (CASE WHEN (h.u >> 16) & 127 = 1 THEN o.at - interval '200 milliseconds' END, CAST(8 AS smallint))
-) AS e (at, type)
-WHERE p.project_id = :project_id AND e.at >= p.started_at AND e.at < :until
+WHERE p.project_id = :project_id
+    AND p.started_at + i.n * p.microseconds_per_letter * interval '1 microsecond' < :until
+
+-- name: waits
+-- One row per single letter that was queued, and one per letter that was put off before it was settled.
+-- binds: project_id bigint, until timestamptz
+-- reads: history.plan
+-- writes: history.raw
+INSERT INTO history.raw (at, plan, n, type, agent, link, reply)
+SELECT
+    p.started_at + (i.n * p.microseconds_per_letter - k.n * 100000) * interval '1 microsecond', p.id, i.n,
+    CASE k.n WHEN 2 THEN 8 ELSE 11 END, 0, 0, CAST((h.u >> 40) & 7 AS smallint)
+FROM history.plan AS p
+CROSS JOIN LATERAL generate_series(1, p.audience - 1) AS i (n)
+CROSS JOIN LATERAL (SELECT hashint8extended(i.n, p.seed) AS u) AS h
+JOIN (VALUES (2), (3)) AS k (n) ON CASE k.n WHEN 2 THEN (h.u >> 16) & 127 = 1 ELSE p.campaign_id IS NULL END
+WHERE p.project_id = :project_id
+    AND p.started_at + i.n * p.microseconds_per_letter * interval '1 microsecond' < :until
+    AND i.n * p.microseconds_per_letter > k.n * 100000
 
 -- name: opens
 -- One row per open: of the people who care three of four letters, of the others hardly one. Half of the first opens
@@ -117,7 +126,8 @@ WHERE p.project_id = :project_id
         < :until
 
 -- name: expand
--- A week of narrow rows as events, by time; `{raw}` and `{week}` are the two tables of the week.
+-- A week of narrow rows as events, by time; `{raw}` and `{week}` are the two tables of the week. OFFSET 0: each person's
+-- hash is calculated once, not in every place that uses it.
 -- binds: before bigint
 -- reads: history.raw, history.plan, history.agent, history.link, history.type, history.reply
 -- writes: message_event
@@ -127,38 +137,46 @@ INSERT INTO {week} (
     actor_cause
 )
 SELECT
-    p.project_id,
-    (:before + r.place) / 64 + 1,
-    :before + r.place,
-    r.at,
+    e.project_id,
+    (:before + e.place) / 64 + 1,
+    :before + e.place,
+    e.at,
     t.type,
-    p.kind,
-    p.project_domain,
-    history.letter_id(p.started_ms, r.n, p.microseconds_per_letter, p.seed),
-    p.campaign_id,
-    p.campaign_name,
-    p.list_id,
-    p.list_name,
-    CASE WHEN p.campaign_id IS NOT NULL THEN m.id END,
-    history.address(m.id, hashint8extended(m.id, 7)),
-    history.domain(hashint8extended(m.id, 7)),
+    e.kind,
+    e.project_domain,
+    history.letter_id(e.started_ms, e.n, e.microseconds_per_letter, e.seed),
+    e.campaign_id,
+    e.campaign_name,
+    e.list_id,
+    e.list_name,
+    CASE WHEN e.campaign_id IS NOT NULL THEN e.person END,
+    history.address(e.person, e.u),
+    history.domain(e.u),
     l.link_id,
     coalesce(l.url, ''),
     y.code,
     coalesce(y.detail, ''),
-    CASE WHEN r.agent > 0 THEN history.ip(r.agent, m.id) END,
+    CASE WHEN e.agent > 0 THEN history.ip(e.agent, e.person) END,
     a.user_agent,
     a.device,
     a.client,
     a.actor,
     a.actor_cause
 FROM (
-    SELECT at, plan, n, type, agent, link, reply, row_number() OVER (ORDER BY at) AS place
-    FROM {raw}
-) AS r
-JOIN history.plan AS p ON p.id = r.plan
-JOIN history.type AS t ON t.id = r.type
-JOIN history.agent AS a ON a.id = r.agent
-LEFT JOIN history.link AS l ON r.type = 3 AND l.campaign_id = p.campaign_id AND l.position = r.link
-LEFT JOIN history.reply AS y ON y.type = r.type AND y.n = r.reply
-CROSS JOIN LATERAL (SELECT p.first_subscriber + (p.first_member + r.n) % p.population AS id) AS m
+    SELECT
+        r.at, r.n, r.type, r.agent, r.link, r.reply, r.place, p.project_id, p.kind, p.project_domain, p.started_ms,
+        p.microseconds_per_letter, p.seed, p.campaign_id, p.campaign_name, p.list_id, p.list_name,
+        p.first_subscriber + (p.first_member + r.n) % p.population AS person,
+        hashint8extended(p.first_subscriber + (p.first_member + r.n) % p.population, 7) AS u
+    FROM (
+        SELECT at, plan, n, type, agent, link, reply, row_number() OVER (ORDER BY at) AS place
+        FROM {raw}
+    ) AS r
+    JOIN history.plan AS p ON p.id = r.plan
+    OFFSET 0
+) AS e
+JOIN history.type AS t ON t.id = e.type
+JOIN history.agent AS a ON a.id = e.agent
+LEFT JOIN history.link AS l
+    ON l.campaign_id = CASE WHEN e.type = 3 THEN e.campaign_id END AND l.position = e.link
+LEFT JOIN history.reply AS y ON y.type = e.type AND y.n = e.reply
