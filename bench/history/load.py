@@ -10,7 +10,7 @@ import concurrent.futures
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from psycopg import sql
 from bench.history.plan import LINKS, Plan, PlannedLetters, make
 from bench.history.store import connect
 from mailhub.mail.lane import LANES, lanes_of_domains
-from mailhub.reporting import partitions
 from mailhub.reporting.named import load as load_sql
 
 FOLDER = Path(__file__).parent
@@ -91,7 +90,7 @@ class _Loading:
         with self.step("letters"):
             self.letters()
         with self.step("analyze"), self.connection() as connection:
-            _finish(connection, sum(counts))
+            _finish(connection, sum(counts), self.plan.until)
         return Loaded(sum(counts), time.monotonic() - self.began, self.steps)
 
     # The steps
@@ -239,7 +238,8 @@ def _store_plan(connection: Connection, plan: Plan) -> None:
          one.started_at) for one in campaigns for place in range(LINKS)
     ))  # fmt: skip
     _copy(connection, "history.link", ("campaign_id", "position", "link_id", "url"), (
-        (one.campaign_id, place, one.id * LINKS + place, _url(one, place)) for one in campaigns for place in range(LINKS)
+        (one.campaign_id, place, one.id * LINKS + place, _url(one, place))
+        for one in campaigns for place in range(LINKS)
     ))  # fmt: skip
     names = ("id", "project_id", "project_domain", "kind", "campaign_id", "campaign_name", "list_id", "list_name",
              "started_at", "started_ms", "microseconds_per_letter", "audience", "time_zone", "first_subscriber",
@@ -291,8 +291,8 @@ def _bare(connection: Connection, table: str, *, keys: bool = False) -> Iterator
     kinds = ["f", "p"] if keys else ["f"]
     with connection.transaction():
         again = []
-        for name, definition, kind in connection.execute(
-            "SELECT conname, pg_get_constraintdef(oid), contype FROM pg_constraint"
+        for name, definition in connection.execute(
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
             " WHERE conrelid = CAST(%s AS regclass) AND contype = ANY(%s) ORDER BY contype DESC",
             [table, kinds],
         ).fetchall():
@@ -335,7 +335,7 @@ def _indexes_of(connection: Connection, parent: str, child: str) -> list[sql.Com
     return found
 
 
-def _finish(connection: Connection, events: int) -> None:
+def _finish(connection: Connection, events: int, until: datetime) -> None:
     """Sequences and positions beyond what is there, the partitions to come, statistics for the planner."""
     for table in ("project", "sender", "mailing_list", "campaign", "link", "subscriber", "message_event"):
         connection.execute(
@@ -351,7 +351,10 @@ def _finish(connection: Connection, events: int) -> None:
         connection.execute(
             f"CREATE OR REPLACE FUNCTION {name}() RETURNS bigint LANGUAGE sql {kind} AS $$ SELECT {counted} + {last} $$"
         )
-    connection.execute("CREATE TABLE history.built AS SELECT CAST(%s AS bigint) AS events", [events])
+    connection.execute(
+        "CREATE TABLE history.built AS SELECT CAST(%s AS bigint) AS events, CAST(%s AS timestamptz) AS until",
+        [events, until],
+    )
     connection.execute("VACUUM (ANALYZE)")
 
 

@@ -74,9 +74,27 @@ def make_database(store: Store, name: str) -> str:
     return url
 
 
-def has_database(store: Store, name: str) -> bool:
+def has_history(store: Store, name: str) -> bool:
+    """Whether a database of this name holds a finished history."""
     with connect(store.url) as connection:
-        return connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
+        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+            return False
+    with connect(store.database(name)) as connection:
+        row = connection.execute("SELECT to_regclass('history.built') IS NOT NULL").fetchone()
+        return row is not None and bool(row[0])
+
+
+def events_of(url: str) -> int:
+    """How many events a finished history has."""
+    with connect(url) as connection:
+        row = connection.execute("SELECT events FROM history.built").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def has_schema(url: str, name: str) -> bool:
+    with connect(url) as connection:
+        return connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", [name]).fetchone() is not None
 
 
 def disk_bytes(url: str) -> int:
