@@ -18,14 +18,14 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from bench.history.plan import LINKS, Plan, PlannedLetters, make
-from bench.history.store import connect
-from mailhub.mail.lane import LANES, lanes_of_domains
+from bench.history.bulk import bare, indexes_of
+from bench.history.fill import store_plan
+from bench.history.plan import Plan, make
+from bench.history.store import Connection, connect
 from mailhub.reporting.named import load as load_sql
 
 FOLDER = Path(__file__).parent
 SQL = load_sql(FOLDER / "sql")
-Connection = psycopg.Connection[Any]
 WEEK = timedelta(weeks=1)
 #: Letters have a row of `message` only of the last days: the events' size is what counts, and the disk is finite.
 LETTERS_KEPT, MOST_LETTERS = timedelta(days=6), 2_000_000
@@ -70,7 +70,7 @@ class _Loading:
 
     def run(self) -> Loaded:
         with self.step("plan"), self.connection() as connection:
-            _store_plan(connection, self.plan)
+            store_plan(connection, self.plan)
             weeks = _weeks(self.plan)
             for week in weeks:
                 connection.execute(_SQL_RAW_WEEK.format(_raw(week), week, week + WEEK))
@@ -107,7 +107,7 @@ class _Loading:
 
     def reactions(self, connection: Connection, name: str) -> None:
         table = {"react": "campaign_reaction", "react_to_links": "campaign_link_reaction"}[name]
-        with _bare(connection, table, keys=True):
+        with bare(connection, table, keys=True):
             connection.execute(SQL[name].psycopg, {})
 
     def week(self, connection: Connection, what: tuple[datetime, int]) -> None:
@@ -121,7 +121,7 @@ class _Loading:
             connection.execute(sql.SQL(made).format(**names))
             connection.execute(sql.SQL(bounds).format(**names))
             connection.execute(sql.SQL(SQL["expand"].psycopg).format(**names), {"before": before})
-            for statement in _indexes_of(connection, "message_event", name):
+            for statement in indexes_of(connection, "message_event", name):
                 connection.execute(statement)
         with connection.transaction():
             attach = "ALTER TABLE message_event ATTACH PARTITION {week} FOR VALUES FROM ({since}) TO ({until})"
@@ -132,12 +132,12 @@ class _Loading:
         connection.execute(sql.SQL("DROP TABLE {}").format(raw))
 
     def rollup(self, connection: Connection, table: str) -> None:
-        with _bare(connection, table):
+        with bare(connection, table):
             connection.execute(SQL[ROLLUPS[table]].psycopg, {})
 
     def people(self, connection: Connection, table: str) -> None:
         name = {"subscriber": "people", "subscription": "subscriptions"}[table]
-        with _bare(connection, table):
+        with bare(connection, table):
             for project in self.plan.projects:
                 connection.execute(SQL[name].psycopg, {"project_id": project.id})
 
@@ -201,140 +201,6 @@ def _weeks(plan: Plan) -> list[datetime]:
     return found
 
 
-def _store_plan(connection: Connection, plan: Plan) -> None:
-    connection.execute((FOLDER / "schema.sql").read_text(encoding="utf-8"))
-    projects = {project.id: project for project in plan.projects}
-    campaigns = [one for one in plan.letters if one.campaign_id is not None]
-    _copy(connection, "project", ("id", "slug", "name", "domain", "time_zone", "created_at"), (
-        (one.id, one.slug, one.name, one.domain, one.time_zone, one.created_at) for one in plan.projects
-    ))  # fmt: skip
-    _copy(connection, "sender", ("project_id", "id", "email", "name", "is_default"), (
-        (one.id, one.id, f"news@{one.domain}", one.name, True) for one in plan.projects
-    ))  # fmt: skip
-    _copy(connection, "mailing_list", ("project_id", "id", "name", "created_at"), (
-        (one.id, one.id * 2 - odd, "Customers" if odd else "Newsletter", one.created_at)
-        for one in plan.projects for odd in (0, 1)
-    ))  # fmt: skip
-    names = ("project_id", "id", "name", "state", "subject", "sender_id", "html", "version", "fanned_out_at",
-             "started_at", "finished_at", "created_at")  # fmt: skip
-    _copy(connection, "campaign", names, (
-        (one.project_id, one.campaign_id, one.campaign_name, "sent", one.campaign_name, one.project_id, _letter(one),
-         1, one.started_at, one.started_at, _ended(one), one.started_at - timedelta(minutes=30)) for one in campaigns
-    ))  # fmt: skip
-    _copy(connection, "campaign_list", ("project_id", "campaign_id", "list_id"), (
-        (one.project_id, one.campaign_id, one.list_id) for one in campaigns
-    ))  # fmt: skip
-    names = ("project_id", "campaign_id", "version", "name", "subject", "preheader", "from_email", "from_name",
-             "reply_to", "html", "text", "language", "project_name", "project_domain", "postal_address", "list_id",
-             "list_name", "created_at")  # fmt: skip
-    _copy(connection, "campaign_version", names, (
-        (one.project_id, one.campaign_id, 1, one.campaign_name, one.campaign_name, "",
-         f"news@{projects[one.project_id].domain}", projects[one.project_id].name, "", _letter(one), "", "en",
-         projects[one.project_id].name, projects[one.project_id].domain, "", one.list_id, one.list_name, one.started_at)
-        for one in campaigns
-    ))  # fmt: skip
-    _copy(connection, "link", ("project_id", "id", "campaign_id", "position", "url", "label", "created_at"), (
-        (one.project_id, one.id * LINKS + place, one.campaign_id, place, _url(one, place), f"Offer {place + 1}",
-         one.started_at) for one in campaigns for place in range(LINKS)
-    ))  # fmt: skip
-    _copy(connection, "history.link", ("campaign_id", "position", "link_id", "url"), (
-        (one.campaign_id, place, one.id * LINKS + place, _url(one, place))
-        for one in campaigns for place in range(LINKS)
-    ))  # fmt: skip
-    names = ("id", "project_id", "project_domain", "kind", "campaign_id", "campaign_name", "list_id", "list_name",
-             "started_at", "started_ms", "microseconds_per_letter", "audience", "time_zone", "first_subscriber",
-             "population", "first_member", "seed", "hard", "soft", "complained")  # fmt: skip
-    _copy(connection, "history.plan", names, (_plan_row(one, projects[one.project_id]) for one in plan.letters))
-    lanes = ((domain, LANES[lane]) for domain, lane in lanes_of_domains().items())
-    _copy(connection, "history.provider", ("domain", "provider"), lanes)
-    connection.execute("ANALYZE")
-
-
-def _plan_row(one: PlannedLetters, project: Any) -> Sequence[Any]:
-    return (
-        one.id, one.project_id, project.domain, "transactional" if one.campaign_id is None else "campaign",
-        one.campaign_id, one.campaign_name, one.list_id, one.list_name, one.started_at,
-        int(one.started_at.timestamp() * 1000), one.microseconds_per_letter, one.audience, project.time_zone,
-        project.first_subscriber, project.population, one.first_member, one.seed, one.hard, one.soft, one.complained,
-    )  # fmt: skip
-
-
-def _ended(one: PlannedLetters) -> datetime:
-    return one.started_at + timedelta(microseconds=one.microseconds_per_letter * one.audience)
-
-
-def _url(one: PlannedLetters, place: int) -> str:
-    return f"https://www.shop-{one.project_id}.example/offers/{one.campaign_id}/{place}"
-
-
-def _letter(one: PlannedLetters) -> str:
-    offers = "".join(
-        f'<tr><td style="padding:12px"><h2>Offer {place + 1}</h2><p>Only this week, and only here.</p>'
-        f'<p><a href="{_url(one, place)}">Offer {place + 1}</a></p></td></tr>'
-        for place in range(LINKS)
-    )
-    return f"<html><body><h1>{one.campaign_name}</h1><table>{offers}</table></body></html>"
-
-
-def _copy(connection: Connection, table: str, names: Sequence[str], rows: Any) -> None:
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-        sql.Identifier(*table.split(".")), sql.SQL(", ").join(map(sql.Identifier, names))
-    )
-    with connection.cursor().copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row)
-
-
-@contextlib.contextmanager
-def _bare(connection: Connection, table: str, *, keys: bool = False) -> Iterator[None]:
-    """One transaction in which the table has no index and no foreign key (with `keys` no primary key either)."""
-    kinds = ["f", "p"] if keys else ["f"]
-    with connection.transaction():
-        again = []
-        for name, definition in connection.execute(
-            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
-            " WHERE conrelid = CAST(%s AS regclass) AND contype = ANY(%s) ORDER BY contype DESC",
-            [table, kinds],
-        ).fetchall():
-            values = {"table": sql.Identifier(table), "name": sql.Identifier(name), "rest": sql.SQL(definition)}
-            connection.execute(sql.SQL("ALTER TABLE {table} DROP CONSTRAINT {name}").format(**values))
-            again.append(sql.SQL("ALTER TABLE {table} ADD CONSTRAINT {name} {rest}").format(**values))
-        for name, definition in connection.execute(
-            "SELECT CAST(i.indexrelid AS regclass), pg_get_indexdef(i.indexrelid) FROM pg_index AS i"
-            " WHERE i.indrelid = CAST(%s AS regclass)"
-            " AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.conindid = i.indexrelid)",
-            [table],
-        ).fetchall():
-            connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
-            again.append(sql.SQL(definition))
-        yield
-        for statement in again:
-            connection.execute(statement)
-
-
-def _indexes_of(connection: Connection, parent: str, child: str) -> list[sql.Composed]:
-    """The statements that give a table the indexes of a partitioned one, so that attaching it finds them there."""
-    found = []
-    rows = connection.execute(
-        "SELECT c.relname, pg_get_indexdef(i.indexrelid), i.indisprimary, pg_get_constraintdef(k.oid)"
-        " FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid"
-        " LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype = 'p'"
-        " WHERE i.indrelid = CAST(%s AS regclass)",
-        [parent],
-    ).fetchall()
-    for name, definition, is_primary, key in rows:
-        own = name.replace(parent, child)[:63]
-        if is_primary:
-            found.append(sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
-                sql.Identifier(child), sql.Identifier(own), sql.SQL(key)))  # fmt: skip
-        else:
-            rest = definition.partition(" USING ")[2]
-            unique = sql.SQL("UNIQUE " if definition.startswith("CREATE UNIQUE") else "")
-            found.append(sql.SQL("CREATE {}INDEX {} ON {} USING {}").format(
-                unique, sql.Identifier(own), sql.Identifier(child), sql.SQL(rest)))  # fmt: skip
-    return found
-
-
 def _finish(connection: Connection, events: int, until: datetime) -> None:
     """Sequences and positions beyond what is there, the partitions to come, statistics for the planner."""
     for table in ("project", "sender", "mailing_list", "campaign", "link", "subscriber", "message_event"):
@@ -355,6 +221,8 @@ def _finish(connection: Connection, events: int, until: datetime) -> None:
         "CREATE TABLE history.built AS SELECT CAST(%s AS bigint) AS events, CAST(%s AS timestamptz) AS until",
         [events, until],
     )
+    for table in ("by_hour", "by_domain", "by_device", "raw"):
+        connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("history", table)))
     connection.execute("VACUUM (ANALYZE)")
 
 
