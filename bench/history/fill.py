@@ -81,6 +81,8 @@ def _ended(one: PlannedLetters) -> datetime:
 
 
 def _url(one: PlannedLetters, place: int) -> str:
+    if one.is_copied:
+        return f"https://www.copied.example/offers/{place}"
     return f"https://www.shop-{one.project_id}.example/offers/{one.campaign_id}/{place}"
 
 

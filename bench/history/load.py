@@ -27,7 +27,8 @@ from mailhub.reporting.named import load as load_sql
 FOLDER = Path(__file__).parent
 SQL = load_sql(FOLDER / "sql")
 WEEK = timedelta(weeks=1)
-#: Letters have a row of `message` only of the last days: the events' size is what counts, and the disk is finite.
+#: Letters have a row of `message` only of the last days, or when they were not taken: the events' size is what counts,
+#: and the disk is finite.
 LETTERS_KEPT, MOST_LETTERS = timedelta(days=6), 2_000_000
 MEMORY = (
     "SET work_mem = '256MB'; SET maintenance_work_mem = '512MB'; "
@@ -140,14 +141,19 @@ class _Loading:
         with bare(connection, table):
             for project in self.plan.projects:
                 connection.execute(SQL[name].psycopg, {"project_id": project.id})
+        if table == "subscription" and connection.execute("SELECT to_regclass('list_day')").fetchone() != (None,):
+            for name in ("forget_list_days", "list_days"):
+                connection.execute(SQL[name].psycopg, {})
 
     def letters(self) -> None:
-        """The last days' letters, fewer days where they would be too many."""
+        """The last days' letters, of fewer days where they would be too many, and those that were not taken."""
         since, plan = self.plan.until - LETTERS_KEPT, self.plan
         recent = sum(one.audience for one in plan.letters if one.campaign_id is not None and one.started_at >= since)
         if recent > MOST_LETTERS:
             since = plan.until - LETTERS_KEPT * (MOST_LETTERS / recent)
         with self.connection() as connection:
+            ensure = "SELECT ensure_partitions('message', 'created_at', %s, %s)"
+            connection.execute(ensure, [plan.since, plan.until])
             connection.execute(SQL["letters"].psycopg, {"since": since, "until": plan.until})
 
     # How they are done

@@ -62,6 +62,8 @@ class PlannedLetters:
     hard: int
     soft: int
     complained: int
+    #: Whether its letter is the same, word for word, as another young project's.
+    is_copied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ def _campaign(
         hard=chance.randrange(5_000, 7_000) if bad else chance.randrange(300, 900),
         soft=chance.randrange(300, 600),
         complained=chance.randrange(300, 500) if bad else chance.randrange(5, 30),
+        is_copied=place in YOUNG and number == 3,
     )
 
 

@@ -34,8 +34,10 @@ _KINDS = {
     "partitions": Kind.REPORT,
     "raw_reports": Kind.JOB,
 }
-#: What no page waits for: writers of rollups, the recount, tasks that follow the events.
-_MACHINERY = {"rollup", "verify", "hits", "renames", "marking", "feed_places"}
+#: Files of what no page waits for: writers of rollups, the recount, tasks that follow the events.
+_MACHINERY = {"rollup", "verify", "hits", "renames"}
+#: And statements: a check of all lists, a button's effect.
+_NOT_OF_PAGES = {"lists_that_differ", "machinery_cancel"}
 #: Statements that need an extension of the server which is not always there.
 NEEDS = {"machinery_statements": "pg_stat_statements"}
 
@@ -63,15 +65,37 @@ _VALUES: dict[tuple[str, str], Value] = {
     ("after_id", "bigint"): lambda s: 0,
     ("days", "integer"): lambda s: 90,
     ("hours", "integer"): lambda s: 48,
+    ("kinds", "integer"): lambda s: 50,
+    ("past", "integer"): lambda s: 60,
+    ("least", "bigint"): lambda s: 100,
+    ("ids", "bigint[]"): lambda s: list(s.project_ids),
+    ("since_at", "timestamptz"): lambda s: s.ends_at - timedelta(days=90),
+    ("until_at", "timestamptz"): lambda s: s.ends_at,
+    ("young_at", "timestamptz"): lambda s: s.ends_at - timedelta(days=60),
+    ("by_day", "boolean"): lambda s: True,
+    ("by_project", "boolean"): lambda s: True,
+    ("by_provider", "boolean"): lambda s: True,
     ("most", "integer"): lambda s: 100,
     ("most", "bigint"): lambda s: 100,
 }
 _PARENTS = ["message", "message_content", "message_event"]
+_ONE_DAY: dict[str, Value] = {
+    "since": lambda s: s.until - timedelta(days=3),
+    "until": lambda s: s.until - timedelta(days=2),
+    "since_at": lambda s: s.ends_at - timedelta(days=4),
+    "until_at": lambda s: s.ends_at - timedelta(days=1),
+}
 #: What a statement is asked instead, where the name alone does not say it.
 _OWN: dict[str, dict[str, Value]] = {
     "admin_projects": {"since": lambda s: None, "until": lambda s: None, "most": lambda s: 1000},
     "partitions": {"parents": lambda s: _PARENTS},
     "message_timeline": {"since": lambda s: _moment_of(s) - timedelta(days=1)},
+    "numbers": {"project_id": lambda s: 0},
+    "campaign_refusals": {"most": lambda s: 2000},
+    # Jobs go through raw events day by day.
+    "raw_events": {**_ONE_DAY, "project_ids": lambda s: []},
+    "raw_reasons": {**_ONE_DAY, "project_ids": lambda s: []},
+    "raw_recipients": {**_ONE_DAY, "project_ids": lambda s: [s.project_id]},
 }
 
 
@@ -98,6 +122,8 @@ def of_pages(subject: Subject) -> tuple[list[Asked], list[str]]:
         if file.stem in _MACHINERY:
             continue
         for name in _readers(file.read_text(encoding="utf-8")):
+            if name in _NOT_OF_PAGES:
+                continue
             statement = SQL[name]
             own = _OWN.get(name, {})
             binds = {}

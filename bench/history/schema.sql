@@ -45,16 +45,19 @@ INSERT INTO history.agent VALUES
     (10, '', '', '', 'unknown', 'no_agent'),
     (11, 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/102.0.0.0 Safari/537.36 SafeLinks', 'bot', '', 'scanner', 'all_links');
 
--- The relays' answers by type of event; each twice or more, so that three bits choose.
-CREATE UNLOGGED TABLE history.reply (type smallint, n smallint, code smallint NOT NULL, detail text NOT NULL, PRIMARY KEY (type, n));
+-- The relays' answers by type of event, for each value of three bits.
+CREATE UNLOGGED TABLE history.reply (
+    type smallint, n smallint, code smallint NOT NULL, reason text NOT NULL, detail text NOT NULL, PRIMARY KEY (type, n)
+);
 INSERT INTO history.reply
-SELECT v.type, g.n, v.code, v.detail
+SELECT v.type, g.n, v.code, v.reason, v.detail
 FROM (VALUES
-    (4, 0, 4, 550, '550 5.1.1 no such user'), (4, 5, 6, 550, '550 5.2.1 mailbox disabled'), (4, 7, 7, 554, '554 5.4.4 no such host'),
-    (5, 0, 4, 452, '452 4.2.2 mailbox full'), (5, 5, 7, 552, '552 5.2.2 over quota'),
-    (8, 0, 5, 421, '421 4.7.0 try again later'), (8, 6, 7, 451, '451 4.3.0 greylisted'),
-    (9, 0, 4, 550, '550 5.7.1 blocked by policy'), (9, 5, 7, 554, '554 5.7.1 listed')
-) AS v (type, first, last, code, detail)
+    (4, 0, 4, 550, 'userunknown', '550 5.1.1 no such user'), (4, 5, 6, 550, 'inactive', '550 5.2.1 mailbox disabled'),
+    (4, 7, 7, 554, 'hostunknown', '554 5.4.4 no such host'), (5, 0, 4, 452, 'mailboxfull', '452 4.2.2 mailbox full'),
+    (5, 5, 7, 552, 'mailboxfull', '552 5.2.2 over quota'), (8, 0, 5, 421, 'ratelimited', '421 4.7.0 try again later'),
+    (8, 6, 7, 451, 'systemerror', '451 4.3.0 greylisted'), (9, 0, 4, 550, 'policyviolation', '550 5.7.1 refused by policy'),
+    (9, 5, 7, 554, 'blocked', '554 5.7.1 listed')
+) AS v (type, first, last, code, reason, detail)
 CROSS JOIN LATERAL generate_series(v.first, v.last) AS g (n);
 
 -- Events counted while a week is at hand; the rollups are sums of these.

@@ -18,6 +18,8 @@ class Subject:
     """Ids of what has most events. `until` is the end of the history; days are the project's own."""
 
     project_id: int
+    #: Of all projects.
+    project_ids: tuple[int, ...]
     slug: str
     since: date
     until: date
@@ -57,6 +59,7 @@ def find(url: str) -> Subject:
         campaigns = connection.execute(
             "SELECT campaign_id FROM campaign_stats WHERE project_id = %s ORDER BY sent DESC LIMIT 50", [project_id]
         ).fetchall()
+        projects = connection.execute("SELECT id FROM project ORDER BY id").fetchall()
         (list_id,) = row("SELECT list_id FROM list_count WHERE project_id = %s ORDER BY n DESC LIMIT 1", project_id)
         (subscriber_id,) = row(
             "SELECT subscriber_id FROM campaign_reaction WHERE project_id = %s AND campaign_id = %s"
@@ -70,6 +73,6 @@ def find(url: str) -> Subject:
         )  # fmt: skip
         (position,) = row("SELECT max(position) FROM message_event")
     return Subject(
-        project_id, slug, until - timedelta(days=90), until, ends_at, campaign_id, started_at,
-        tuple(row[0] for row in campaigns), list_id, subscriber_id, message_id, position,
+        project_id, tuple(row[0] for row in projects), slug, until - timedelta(days=90), until, ends_at, campaign_id,
+        started_at, tuple(row[0] for row in campaigns), list_id, subscriber_id, message_id, position,
     )  # fmt: skip

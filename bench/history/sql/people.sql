@@ -35,19 +35,19 @@ FROM subscriber AS s
 WHERE s.project_id = :project_id
 
 -- name: letters
--- The settled letters of everything that was sent since a moment, as rows of message.
+-- The settled letters of everything that was sent since a moment, and all that were not taken, as rows of message.
 -- binds: since timestamptz, until timestamptz
 -- reads: history.plan
 -- writes: message
 INSERT INTO message (
-    project_id, created_at, id, kind, queue, state, project_domain, campaign_id, campaign_name, list_id, list_name,
+    project_id, created_at, id, kind, queue, state, reason, project_domain, campaign_id, campaign_name, list_id, list_name,
     subscriber_id, email, email_domain, subject, relay, header_id, attempts, smtp_code, smtp_reply, settled_at
 )
 SELECT
     p.project_id, e.at, history.letter_id(p.started_ms, i.n, p.microseconds_per_letter, p.seed), p.kind,
     CASE WHEN p.campaign_id IS NULL THEN 'transactional' ELSE 'bulk' END,
     CASE WHEN o.type IN (4, 5, 9) THEN 'failed' WHEN o.type = 10 THEN 'unknown' ELSE 'sent' END,
-    p.project_domain, p.campaign_id, p.campaign_name, p.list_id, p.list_name,
+    coalesce(y.reason, ''), p.project_domain, p.campaign_id, p.campaign_name, p.list_id, p.list_name,
     CASE WHEN p.campaign_id IS NOT NULL THEN m.id END,
     history.address(m.id, hashint8extended(m.id, 7)), history.domain(hashint8extended(m.id, 7)),
     coalesce(nullif(p.campaign_name, ''), 'Your order'), 'default',
@@ -71,4 +71,23 @@ CROSS JOIN LATERAL (
     END AS smallint) AS type
 ) AS o
 LEFT JOIN history.reply AS y ON y.type = o.type AND y.n = CAST((h.u >> 40) & 7 AS smallint)
-WHERE e.at >= :since AND e.at < :until
+WHERE (e.at >= :since OR o.type <> 1) AND e.at < :until
+
+-- name: forget_list_days
+-- The trigger took everybody to have joined today.
+-- writes: list_day
+DELETE FROM list_day
+
+-- name: list_days
+-- On which days people joined their lists and left them.
+-- reads: subscription, project
+-- writes: list_day
+INSERT INTO list_day (project_id, list_id, day, joined, unsubscribed)
+SELECT m.project_id, m.list_id, CAST(m.at AT TIME ZONE p.time_zone AS date), sum(m.joined), sum(m.gone)
+FROM (
+    SELECT project_id, list_id, created_at AS at, 1 AS joined, 0 AS gone FROM subscription
+    UNION ALL
+    SELECT project_id, list_id, unsubscribed_at, 0, 1 FROM subscription WHERE status = 'unsubscribed'
+) AS m
+JOIN project AS p ON p.id = m.project_id
+GROUP BY 1, 2, 3
