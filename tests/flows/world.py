@@ -57,7 +57,8 @@ CSV = "E-mail;Name;City\nanna@people.test;Anna;Kazan\nboris@people.test;Boris;Tv
 HTML = '<h1>Hello, {{ name|default("friend") }}!</h1><p><a href="https://example.com/news">The news</a></p>'
 #: Three tracked links: words, a picture, a button; and one that only some people see.
 RICH_HTML = (
-    '<h1>Hello, {{ name|default("friend") }}!</h1><p>We write about <a href="https://example.com/news">The news</a>.</p>'
+    '<h1>Hello, {{ name|default("friend") }}!</h1>'
+    '<p>We write about <a href="https://example.com/news">The news</a>.</p>'
     '<p><a href="https://example.com/autumn"><img alt="Autumn" width="480" height="120" src="data:image/svg+xml;base64,'
     "PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI0ODAiIGhlaWdodD0iMTIwIj48cmVjdCB3aWR0aD0iNDgwIiBoZWln"
     'aHQ9IjEyMCIgZmlsbD0iI2Y0Yjg2MCIvPjwvc3ZnPg=="></a></p>'
