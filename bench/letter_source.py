@@ -65,6 +65,7 @@ def row(kind: Kind = "latin") -> dict[str, Any]:
         "from_email": "news@shop.example.com", "from_name": "Shop", "reply_to": "", "html": html(kind), "text": "",
         "language": "ru" if kind == "cyrillic" else "en", "project_name": "Garden & Co",
         "project_domain": "shop.example.com", "postal_address": "1 Main St", "list_id": 78, "list_name": "News",
+        "present_domain": "shop.example.com", "present_name": "Autumn", "present_list_name": "News",
         "relay": "default",
     }  # fmt: skip
 

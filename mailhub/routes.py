@@ -111,6 +111,7 @@ def campaigns(config: Configurator) -> None:
     add("campaigns.resend", base + "/resend", factory=campaign)
     add("campaigns.retry", base + "/retry", factory=campaign)
     add("campaigns.copy", base + "/copy", factory=campaign)
+    add("campaigns.rename", base + "/rename", factory=campaign)
     add("campaigns.archive", base + "/archive", factory=campaign)
     add("campaigns.delete", base + "/delete", factory=campaign)
     add("campaigns.people", base + "/people", factory=campaign)

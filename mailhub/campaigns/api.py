@@ -90,10 +90,13 @@ def show(context: CampaignContext, request: Request) -> CampaignOut:
     return _one(request, context.campaign)
 
 
-@endpoint("api.campaign", "PATCH", permission="campaigns:edit", summary="Change a draft", body=CampaignPatch,
-          answer=CampaignOut)  # fmt: skip
+@endpoint("api.campaign", "PATCH", permission="campaigns:edit", summary="Change a draft; once started, only its name",
+          body=CampaignPatch, answer=CampaignOut)  # fmt: skip
 def change(context: CampaignContext, request: Request) -> CampaignOut:
     given = forms.read_json(request, CampaignPatch)
+    if given.model_fields_set == {"name"} and given.name is not None and context.campaign.version is not None:
+        # A name is the team's own word: it may change when the letter no longer can.
+        return _one(request, service.rename(request.dbsession, context.campaign, given.name))
     content: service.Content = {}
     for name in given.model_fields_set & {"name", "subject", "preheader", "reply_to", "html", "text"}:
         value = getattr(given, name)

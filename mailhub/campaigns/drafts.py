@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from mailhub.campaigns import audience, letter
 from mailhub.campaigns.refusals import CampaignRefused, DraftChanged, FieldRefused, LetterRefused, forbid
-from mailhub.models import Campaign, CampaignList, CampaignState, Project, Sender
+from mailhub.events.renames import request_rename
+from mailhub.models import Campaign, CampaignList, CampaignState, Project, RenameKind, Sender
 from mailhub.web.i18n import _
 
 #: More lists than this are a mistake, and would make a very slow audience.
@@ -128,6 +129,20 @@ def archive(dbsession: Session, campaign: Campaign, *, archived: bool = True) ->
     if archived != (row.archived_at is not None):
         row.archived_at = datetime.now(UTC) if archived else None
         dbsession.flush()
+    return row
+
+
+def rename(dbsession: Session, campaign: Campaign, name: str) -> Campaign:
+    """Give the campaign another name, in any state; readers never see it, unless their letter merges it.
+
+    Letters that were made keep the old one; the rows in the log and the statistics follow (`mailhub.events.rename`).
+    """
+    row = locked(dbsession, campaign)
+    if row.name != name:
+        row.name = name
+        dbsession.flush()
+        if row.version is not None:
+            request_rename(dbsession, RenameKind.CAMPAIGN_NAME, project_id=row.project_id, object_id=row.id)
     return row
 
 

@@ -116,6 +116,10 @@ class AgainForm(Form):
     back: Annotated[str, Field(pattern="^(unknown|failed)?$")] = ""
 
 
+class RenameForm(Form):
+    name: Name
+
+
 class ArchiveForm(Form):
     archived: Annotated[str, Field(pattern="^[01]$")] = "1"
 

@@ -14,7 +14,7 @@ from mailhub.campaigns.control import (
     start_now,
     unschedule,
 )
-from mailhub.campaigns.drafts import Content, archive, copy, create, default_sender_id, remove, update
+from mailhub.campaigns.drafts import Content, archive, copy, create, default_sender_id, remove, rename, update
 from mailhub.campaigns.preflight import Report, examine
 from mailhub.campaigns.refusals import (
     CampaignNotReady,
@@ -48,6 +48,7 @@ __all__ = [
     "freeze",
     "pause",
     "remove",
+    "rename",
     "resend",
     "resume",
     "retry",

@@ -38,11 +38,14 @@ _SKIP = """
         project_id, created_at, id, kind, queue, state, reason, project_domain, campaign_id, campaign_name, list_id,
         list_name, subscriber_id, email, email_domain, settled_at
     )
-    SELECT v.project_id, now(), uuid7(), 'campaign', 'bulk', 'skipped', 'cancelled', v.project_domain, v.campaign_id,
-           v.name, v.list_id, v.list_name, a.id, coalesce(s.email, ''), coalesce(s.email_domain, ''), now()
+    SELECT v.project_id, now(), uuid7(), 'campaign', 'bulk', 'skipped', 'cancelled', p.domain, v.campaign_id,
+           c.name, v.list_id, coalesce(l.name, v.list_name), a.id, coalesce(s.email, ''),
+           coalesce(s.email_domain, ''), now()
     FROM unnest(%(ids)s::bigint[]) AS a (id)
     JOIN campaign AS c ON c.project_id = %(project_id)s AND c.id = %(campaign_id)s
     JOIN campaign_version AS v ON v.project_id = c.project_id AND v.campaign_id = c.id AND v.version = c.version
+    JOIN project AS p ON p.id = c.project_id
+    LEFT JOIN mailing_list AS l ON l.project_id = v.project_id AND l.id = v.list_id
     LEFT JOIN subscriber AS s ON s.project_id = c.project_id AND s.id = a.id
 """
 

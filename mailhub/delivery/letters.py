@@ -45,7 +45,7 @@ KEPT = 8
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What every row and event of a campaign's letters repeats."""
+    """What every row and event of a campaign's letters repeats: the present names, not the frozen ones."""
 
     project_id: int
     project_domain: str
@@ -301,13 +301,13 @@ def facts_of(connection: Connection, project_id: int, campaign_id: int) -> Facts
 def _facts(row: dict[str, Any]) -> Facts:
     return Facts(
         project_id=row["project_id"],
-        project_domain=row["project_domain"],
+        project_domain=row["present_domain"],
         relay=row["relay"],
         from_email=row["from_email"],
         campaign_id=row["campaign_id"],
-        campaign_name=row["name"],
+        campaign_name=row["present_name"],
         list_id=row["list_id"],
-        list_name=row["list_name"],
+        list_name=row["present_list_name"],
         subject=row["subject"],
     )
 
@@ -323,10 +323,12 @@ def _frozen(connection: Connection, project_id: int, campaign_id: int) -> tuple[
 
 _FROZEN = """
     SELECT v.project_id, v.campaign_id, v.name, v.subject, v.preheader, v.from_email, v.from_name, v.reply_to, v.html,
-           v.text, v.language, v.project_name, v.project_domain, v.postal_address, v.list_id, v.list_name, p.relay
+           v.text, v.language, v.project_name, v.project_domain, v.postal_address, v.list_id, v.list_name, p.relay,
+           p.domain AS present_domain, c.name AS present_name, coalesce(l.name, v.list_name) AS present_list_name
     FROM campaign AS c
     JOIN campaign_version AS v ON v.project_id = c.project_id AND v.campaign_id = c.id AND v.version = c.version
     JOIN project AS p ON p.id = c.project_id
+    LEFT JOIN mailing_list AS l ON l.project_id = v.project_id AND l.id = v.list_id
     WHERE c.project_id = %(project_id)s AND c.id = %(campaign_id)s
 """
 

@@ -14,6 +14,7 @@ from sqlalchemy import Boolean, cast, delete, func, literal_column, or_, select,
 from sqlalchemy.dialects.postgresql import INET, insert
 from sqlalchemy.orm import Session
 
+from mailhub.events.renames import request_rename
 from mailhub.lists.fields import ensure_fields
 from mailhub.mail.address import Address, parse_address
 from mailhub.models import (
@@ -22,6 +23,7 @@ from mailhub.models import (
     CampaignState,
     MailingList,
     OptIn,
+    RenameKind,
     Subscriber,
     SubscriberImport,
     SubscriberStatus,
@@ -89,11 +91,19 @@ def create_list(
 
 
 def update_list(dbsession: Session, mailing_list: MailingList, **changes: str) -> None:
-    """Change name, description, opt_in, visibility or language; who is subscribed stays subscribed."""
+    """Change name, description, opt_in, visibility or language; who is subscribed stays subscribed.
+
+    The list's name in letters and events that are there follows (`mailhub.events.rename`).
+    """
+    renamed = "name" in changes and mailing_list.name != changes["name"]
     for name in ("name", "description", "opt_in", "visibility", "language"):
         if name in changes:
             setattr(mailing_list, name, changes[name])
     dbsession.flush()
+    if renamed:
+        request_rename(
+            dbsession, RenameKind.LIST_NAME, project_id=mailing_list.project_id, object_id=mailing_list.id
+        )
 
 
 def unfinished_campaigns(dbsession: Session, mailing_list: MailingList) -> list[Campaign]:

@@ -7,6 +7,7 @@ from typing import Any
 from pyramid.request import Request
 from pyramid.view import view_config
 
+from mailhub.events.renames import following
 from mailhub.lists import queries, service
 from mailhub.lists.forms import DeleteForm, ListForm
 from mailhub.lists.resources import ListContext
@@ -63,7 +64,7 @@ def show(context: ListContext, request: Request) -> dict[str, Any]:
 def edit(context: ListContext, request: Request) -> dict[str, Any]:
     mailing_list = context.mailing_list
     values = {name: getattr(mailing_list, name) for name in ListForm.model_fields}
-    return {"mailing_list": mailing_list, "values": values, "errors": {}}
+    return _edit_page(context, request, values, {})
 
 
 @view_config(route_name="lists.edit", request_method="POST", renderer="lists/edit.html", permission="lists:edit")
@@ -72,13 +73,25 @@ def update(context: ListContext, request: Request) -> Any:
     form = forms.read(request, ListForm)
     if form.value is None:
         request.response.status_int = 422
-        return {"mailing_list": mailing_list, "values": form.values, "errors": form.errors}
+        return _edit_page(context, request, form.values, form.errors)
     changes = {name: value for name, value in form.value.model_dump().items() if getattr(mailing_list, name) != value}
     service.update_list(request.dbsession, mailing_list, **changes)
     if changes:
         note(request, "list.changed", mailing_list, name=mailing_list.name, fields=sorted(changes))
     request.notice(_("Saved."))
     return htmx.redirect(request, list_url(request, mailing_list))
+
+
+def _edit_page(
+    context: ListContext, request: Request, values: dict[str, Any], errors: dict[str, Any]
+) -> dict[str, Any]:
+    mailing_list = context.mailing_list
+    return {
+        "mailing_list": mailing_list,
+        "values": values,
+        "errors": errors,
+        "following": following(request.dbsession, context.project.id, "list_name", mailing_list.id),
+    }
 
 
 @view_config(route_name="lists.delete", request_method="GET", renderer="lists/delete.html", permission="lists:edit")

@@ -57,6 +57,7 @@ from mailhub.models.message import (
     SkipReason,
 )
 from mailhub.models.project import Project, Sender
+from mailhub.models.rename import RenameJob, RenameKind, RenameState
 from mailhub.models.rollup import (
     CampaignDay,
     CampaignDevice,
@@ -141,6 +142,9 @@ __all__ = [
     "RelayHealth",
     "RelayLane",
     "RelayState",
+    "RenameJob",
+    "RenameKind",
+    "RenameState",
     "Role",
     "Sender",
     "SendingDomain",

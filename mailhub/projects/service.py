@@ -13,12 +13,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mailhub.accounts import service as accounts
+from mailhub.events.renames import request_rename
 from mailhub.mail.address import Address, InvalidAddress, ascii_domain, display_domain, parse_address
 from mailhub.models import (
     Campaign,
     CampaignState,
     Membership,
     Project,
+    RenameKind,
     Role,
     Sender,
     SubscriberCount,
@@ -119,8 +121,9 @@ def update_project(
 ) -> list[str]:
     """Change a project's facts; gives the names of those that are new. Raises ProjectRefused.
 
-    Letters from now on carry the new name and domain; what was sent keeps the old ones. A new limit of
-    `messages_per_second` (none: no limit) holds with the next sweep.
+    Letters from now on carry the new name and domain. What was sent stays as it is, but its rows in the log and the
+    statistics follow a new domain (`mailhub.events.rename`). A new limit of `messages_per_second` (none: no limit)
+    holds with the next sweep.
     """
     wanted: dict[str, str | float | None] = {
         "name": _project_name(name),
@@ -135,6 +138,8 @@ def update_project(
     for field in changed:
         setattr(project, field, wanted[field])
     dbsession.flush()
+    if "domain" in changed:
+        request_rename(dbsession, RenameKind.PROJECT_DOMAIN, project_id=project.id, object_id=project.id)
     return changed
 
 

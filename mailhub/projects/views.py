@@ -8,6 +8,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from mailhub.events.renames import following
 from mailhub.mail.address import display_domain
 from mailhub.projects import service
 from mailhub.projects.forms import NewProject, ProjectSettings, SenderForm
@@ -78,7 +79,7 @@ def settings_page(context: ProjectContext, request: Request) -> dict[str, Any]:
         "notify_email": project.notify_email,
         "messages_per_second": f"{project.messages_per_second:g}" if project.messages_per_second else "",
     }
-    return {"values": values, "errors": {}, "zones": zone_options()}
+    return _settings_page(context, request, values, {})
 
 
 @view_config(
@@ -97,7 +98,19 @@ def save_settings(context: ProjectContext, request: Request) -> dict[str, Any] |
             request.notice(_("The settings are saved."))
             return htmx.redirect(request, request.route_path("projects.settings", project=context.project.slug))
     request.response.status_int = 422
-    return {"values": form.values, "errors": form.errors, "zones": zone_options()}
+    return _settings_page(context, request, form.values, form.errors)
+
+
+def _settings_page(
+    context: ProjectContext, request: Request, values: dict[str, Any], errors: dict[str, Any]
+) -> dict[str, Any]:
+    project_id = context.project.id
+    return {
+        "values": values,
+        "errors": errors,
+        "zones": zone_options(),
+        "following": following(request.dbsession, project_id, "project_domain", project_id),
+    }
 
 
 @view_config(

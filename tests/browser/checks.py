@@ -26,7 +26,16 @@ from playwright.sync_api import (
 CHROMIUM = os.environ.get("MAILHUB_CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1" / "axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
+#: What axe is asked for (its `runOnly`): everything; what depends on where things stand; what a theme changes.
+ALL_RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}
+RULES_OF_COLOUR = {"type": "rule", "values": ["color-contrast"]}
+RULES_OF_LAYOUT = {
+    "type": "rule",
+    "values": [
+        "color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block", "button-name",
+        "link-name", "aria-hidden-focus", "nested-interactive", "bypass", "region", "heading-order",
+    ],
+}  # fmt: skip
 WIDTHS = (1280, 360)
 THEMES = ("light", "dark")
 
@@ -172,16 +181,16 @@ def overflow(page: Page) -> list[str]:
     return [f"horizontal overflow: {one}" for one in page.evaluate(_WIDER)]
 
 
-def axe_violations(page: Page, *, colours_only: bool = False) -> list[str]:
+def axe_violations(page: Page, rules: dict[str, Any] = ALL_RULES) -> list[str]:
     """axe's findings, one line a node. The script is evaluated by the browser's tools, which no CSP forbids.
 
-    `colours_only`: the page has been looked at already, in its other theme.
+    Fewer `rules` than all are for a page that has been looked at already, at another width or in another theme.
     """
     if not page.evaluate("() => Boolean(window.axe)"):
         page.evaluate(AXE.read_text("utf-8"))
     found = page.evaluate(
         "only => axe.run(document, {runOnly: only, resultTypes: ['violations'], iframes: false})",
-        {"type": "rule", "values": ["color-contrast"]} if colours_only else {"type": "tag", "values": RULES},
+        rules,
     )
     return [
         f"axe {rule['id']} ({rule['impact']}): {node['html'][:160]} {json.dumps(node['failureSummary'])[:200]}"

@@ -17,6 +17,7 @@ from mailhub.campaigns.forms import (
     AgainForm,
     ArchiveForm,
     LetterTestForm,
+    RenameForm,
     StartForm,
     local_moment,
     spread_seconds_of,
@@ -27,6 +28,7 @@ from mailhub.campaigns.testing import TEST_BURST, TEST_SECONDS, preview_url
 from mailhub.campaigns.views.draft import review_page
 from mailhub.campaigns.views.page import addresses_of, is_draft, words
 from mailhub.delivery.service import Again
+from mailhub.events.renames import following
 from mailhub.models import Campaign, CampaignState
 from mailhub.security.audit import note
 from mailhub.web import forms, htmx
@@ -148,6 +150,37 @@ def copy(context: CampaignContext, request: Request) -> Response:
     note(request, "campaign.created", twin, name=twin.name)
     request.notice(_("The copy is a new draft."), "ok")
     return htmx.redirect(request, addresses_of(request, twin)("content"))
+
+
+@view_config(route_name="campaigns.rename", request_method="GET", permission="campaigns:edit",
+             renderer="campaigns/rename.html")  # fmt: skip
+def rename_page(context: CampaignContext, request: Request) -> dict[str, Any]:
+    return _rename_page(context, request, {"name": context.campaign.name}, {})
+
+
+@view_config(route_name="campaigns.rename", renderer="campaigns/rename.html", **_EDIT)
+def rename(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
+    form = forms.read(request, RenameForm)
+    if form.value is None:
+        request.response.status_int = 422
+        return _rename_page(context, request, form.values, form.errors)
+    before = context.campaign.name
+    campaign = service.rename(request.dbsession, context.campaign, form.value.name)
+    if campaign.name != before:
+        note(request, "campaign.renamed", campaign, name=campaign.name, before=before)
+    return _back(context, request, _("The campaign is called “${name}”.", mapping={"name": campaign.name}))
+
+
+def _rename_page(
+    context: CampaignContext, request: Request, values: dict[str, Any], errors: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "campaign": context.campaign,
+        "values": values,
+        "errors": errors,
+        "following": following(request.dbsession, context.project.id, "campaign_name", context.campaign.id),
+        "back": addresses_of(request, context.campaign)("show"),
+    }
 
 
 @view_config(route_name="campaigns.archive", **_EDIT)
