@@ -114,7 +114,8 @@ def test_refusals_are_grouped_with_the_latest_words(
     started = datetime.now(UTC)
     letters(
         dbsession, campaign, ("failed", 550, "userunknown"), ("failed", 550, "userunknown"),
-        ("failed", None, "expired"), ("deferred", 451, "greylist"), ("sent", 250, ""), ("failed", 550, "spamdetected"), started=started,
+        ("failed", None, "expired"), ("deferred", 451, "greylist"), ("sent", 250, ""),
+        ("failed", 550, "spamdetected"), started=started,
     )  # fmt: skip
     found = campaign_pages.campaign_refusals(dbsession, project.id, campaign.id, started)
     assert found == [
