@@ -213,11 +213,17 @@ def _parser() -> argparse.ArgumentParser:
     ):
         campaign.command(action, _later(f"campaign_{action}"), doc).add_argument("id", type=int)
 
-    stats = add.group("stats", "rolled-up numbers").command(
-        "verify", _later("stats_verify"), "Compare them with a recount of the raw events."
+    stats = add.group("stats", "rolled-up numbers")
+    verify = stats.command("verify", _later("stats_verify"), "Compare them with a recount of the raw events.")
+    verify.add_argument("--repair", action="store_true", help="set them right")
+    verify.add_argument("--project", metavar="SLUG", help="this one only")
+    again = stats.command(
+        "reclassify",
+        _later("stats_reclassify"),
+        "Say again of the opens and clicks that are kept who made them; goes on where it was stopped.",
     )
-    stats.add_argument("--repair", action="store_true", help="set them right")
-    stats.add_argument("--project", metavar="SLUG", help="this one only")
+    again.add_argument("--since", metavar="DATE", help="from this day on (UTC); else everything that is kept")
+    again.add_argument("--project", metavar="SLUG", help="of one project only")
     add("partitions", _later("make_partitions"), "Make the weekly partitions that are missing, and list all.")
     add("purge", _later("purge"), "Drop what is older than mailhub.retention_days.")
     add("requeue", _later("requeue"), "Look for work whose wake-up was lost, as workers do every few seconds.")

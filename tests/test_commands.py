@@ -201,6 +201,9 @@ def test_upkeep_commands(mailhub: Command) -> None:
     mailhub("requeue")
     assert "message_event_default" in mailhub("partitions")
     assert mailhub("stats", "verify") == "0 differences"
+    assert mailhub("stats", "reclassify", "--since", "2026-11-01") == "0 hits, 0 with another actor"
+    assert "is no date" in mailhub("stats", "reclassify", "--since", "yesterday", code=1)
+    assert "no project" in mailhub("stats", "reclassify", "--project", "nothing", code=1)
     mailhub("purge")
 
 

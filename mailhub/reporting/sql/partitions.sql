@@ -102,3 +102,10 @@ WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency_key WHERE created_at < :bef
 -- writes: worker_heartbeat
 DELETE FROM worker_heartbeat
 WHERE name = ANY (ARRAY(SELECT name FROM worker_heartbeat WHERE last_seen_at < :before LIMIT :most))
+
+-- name: purge_queue_minutes
+-- What the queues' workers did in minutes that nobody asks for any more.
+-- binds: before timestamptz, most integer
+-- writes: queue_minute
+DELETE FROM queue_minute
+WHERE (queue, minute) IN (SELECT queue, minute FROM queue_minute WHERE minute < :before LIMIT :most)
