@@ -42,6 +42,7 @@ from mailhub.models import (
     RelayHealth,
     RelayLane,
     Role,
+    StatsShare,
     SubscriberField,
     SubscriberImport,
     User,
@@ -133,6 +134,9 @@ class World:
     #: Route → other values, where the usual object is past this page.
     special: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    #: Route → query strings with which its page looks different.
+    queries: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
     def values_for(self, door: Door) -> dict[str, str]:
         """A value for every placeholder of this door."""
         return self.values | {"token": self.tokens.get(door.route, "")} | self.special.get(door.route, {})
@@ -144,6 +148,8 @@ class World:
         for name, value, what in self.others:
             if name in door.names:
                 yield what, door.url(values | {name: value})
+        for query in self.queries.get(door.route, ()) if door.method == "GET" else ():
+            yield query, door.url(values) + query
 
 
 def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *, language: str = "en") -> World:
@@ -196,6 +202,13 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
             OneTimeLink(token_hash=digest(link), user_id=helper.id, expires_at=datetime.now(UTC) + timedelta(hours=1)),
         ]
     )
+    share_token = new_token()
+    share = StatsShare(project_id=project.id, campaign_id=sent.id, token_hash=digest(share_token), name="Our client")
+    over = StatsShare(
+        project_id=project.id, campaign_id=sent.id, token_hash=digest(new_token()), created_by=helper.id,
+        expires_at=datetime.now(UTC) - timedelta(days=1),
+    )  # fmt: skip
+    session.add_all([share, over])
     session.commit()
     world.values = {
         "project": project.slug,
@@ -209,12 +222,15 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "user_id": str(helper.id),
         "session_id": str(web_session.id),
         "message_id": str(letter.id),
+        "share_id": str(share.id),
         "table": "report",
     }
     world.special = {
         "lists.import_columns": {"import_id": str(waiting.id)},
         "stats.campaign_csv": {"campaign_id": str(sent.id), "table": "report"},
+        "stats.share_revoke": {"campaign_id": str(sent.id)},
     }
+    world.queries = {"stats.compare": (f"?a={sent.id}&b={sending.id}",), "stats.overview": ("?days=7",)}
     world.others = [
         ("list_id", str(partners.id), "double opt-in"),
         ("campaign_id", str(empty.id), "empty"),
@@ -242,6 +258,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
             expires=int(datetime.now(UTC).timestamp()) + 86_400,
         ),
         "accounts.sign_in_link": link,
+        "stats.shared": share_token,
     }
     return world
 
