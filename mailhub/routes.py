@@ -178,6 +178,7 @@ def api(config: Configurator) -> None:
     add("api.campaign_stats", "/campaigns/{campaign_id}/stats", factory="mailhub.stats.resources.CampaignStatsContext")
     add("api.messages", "/messages", factory=PROJECT)
     add("api.message", "/messages/{message_id}", factory="mailhub.transactional.resources.MessageContext")
+    add("api.events", "/events", factory=PROJECT)
     add("api.stats_daily", "/stats/daily", factory=PROJECT)
     domain = "mailhub.projects.resources.DomainContext"
     add("api.domains", "/domains", factory=PROJECT)

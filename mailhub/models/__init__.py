@@ -41,10 +41,12 @@ from mailhub.models.delivery import (
     CampaignLane,
     ChunkLease,
     LeaseState,
+    PeriodicHistory,
     PeriodicRun,
+    QueueMinute,
     WorkerHeartbeat,
 )
-from mailhub.models.feed import FeedCursor, HitSpool
+from mailhub.models.feed import FeedCursor, HitSpool, HitTaint
 from mailhub.models.message import (
     Actor,
     EventType,
@@ -117,6 +119,7 @@ __all__ = [
     "EventType",
     "FeedCursor",
     "HitSpool",
+    "HitTaint",
     "IdempotencyKey",
     "ImportRejectedRow",
     "ImportStaging",
@@ -134,12 +137,14 @@ __all__ = [
     "MessageState",
     "OneTimeLink",
     "OptIn",
+    "PeriodicHistory",
     "PeriodicRun",
     "Project",
     "ProjectDay",
     "ProjectProviderDay",
     "ProjectTurn",
     "Queue",
+    "QueueMinute",
     "RateBucket",
     "RateLimit",
     "RelayHealth",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from contextlib import suppress
 from html import escape
+from typing import Any
 
 from pyramid.request import Request
 from pyramid.response import Response
@@ -18,6 +21,8 @@ from mailhub.web.formats import cldr, number_text, percent_text
 from mailhub.web.i18n import _, translate
 from mailhub.web.letter_frame import letter_frame
 
+#: A process keeps so many rendered letters, of so many characters at most.
+KEPT_LETTERS, KEPT_LENGTH = 32, 300_000
 #: Nobody: merge fields show what a letter says to somebody of whom nothing is known.
 _NOBODY = Recipient("reader@example.com", "", {}, RecipientUrls(OWN_MARK, OWN_MARK, click=mark_of))
 
@@ -32,7 +37,7 @@ def frame(request: Request, campaign: Campaign) -> Response:
     links = queries.campaign_links(request.dbsession, campaign.project_id, campaign.id)
     source = source_of({column.key: getattr(version, column.key) for column in CampaignVersion.__table__.columns})
     try:
-        return letter_frame(with_badges(_letter(source), badges(request, links)))
+        return letter_frame(with_badges(_letter(request.registry, campaign, source), badges(request, links)))
     except (RenderFailed, TemplateRefused):
         return _sentence(request, translate(request, _("The letter can't be shown without its reader's data.")))
 
@@ -54,7 +59,23 @@ def badges(request: Request, links: list[LinkClicks]) -> dict[int, Badge]:
     return made
 
 
-def _letter(source: CampaignSource) -> str:
+def _letter(registry: Any, campaign: Campaign, source: CampaignSource) -> str:
+    """The rendered letter; a frozen version never changes, so that a process renders each but once."""
+    kept: OrderedDict[tuple[int, int, int | None], str] = registry.__dict__.setdefault("click_maps", OrderedDict())
+    key = (campaign.project_id, campaign.id, campaign.version)
+    found = kept.get(key)
+    if found is None:
+        found = _render(source)
+        if len(found) <= KEPT_LENGTH:
+            kept[key] = found
+        while len(kept) > KEPT_LETTERS:
+            # Another thread may have been faster, which is as good.
+            with suppress(KeyError):
+                kept.popitem(last=False)
+    return found
+
+
+def _render(source: CampaignSource) -> str:
     return guarded_text(lambda: compile_campaign(source).render_parts(_NOBODY).html)
 
 

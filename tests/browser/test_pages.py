@@ -51,7 +51,13 @@ NO_PAGES = (
     "mailbox.download",
 )
 #: Written by users, in a sandbox: their looks are the author's.
-FRAMES = ("campaigns.preview_frame", "stats.campaign_map", "transactional.frame", "mailbox.frame", "tracking.web_version")
+FRAMES = (
+    "campaigns.preview_frame",
+    "stats.campaign_map",
+    "transactional.frame",
+    "mailbox.frame",
+    "tracking.web_version",
+)
 #: What the browser says about a page that is not there; a refusal to run scripts in the letter's sandbox is meant.
 ALLOWED = ("Blocked script execution",)
 

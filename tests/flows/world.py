@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pyramid.interfaces import IRoutesMapper
-from sqlalchemy import update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mailhub.delivery import service as delivery
 from mailhub.delivery.ids import new_message_id
+from mailhub.events.marking import Mark, mark_in
 from mailhub.events.service import Event, append_in
 from mailhub.lists import imports
 from mailhub.mail.lane import LANES
@@ -24,10 +25,7 @@ from mailhub.models import (
     Campaign,
     CampaignChunk,
     CampaignCount,
-    CampaignDevice,
-    CampaignHour,
     CampaignLane,
-    CampaignReaction,
     CampaignState,
     CampaignStats,
     CampaignVersion,
@@ -35,6 +33,7 @@ from mailhub.models import (
     ImportRejectedRow,
     Link,
     Message,
+    MessageEvent,
     MessageKind,
     MessageState,
     OneTimeLink,
@@ -58,7 +57,8 @@ CSV = "E-mail;Name;City\nanna@people.test;Anna;Kazan\nboris@people.test;Boris;Tv
 HTML = '<h1>Hello, {{ name|default("friend") }}!</h1><p><a href="https://example.com/news">The news</a></p>'
 #: Three tracked links: words, a picture, a button; and one that only some people see.
 RICH_HTML = (
-    '<h1>Hello, {{ name|default("friend") }}!</h1><p>We write about <a href="https://example.com/news">The news</a>.</p>'
+    '<h1>Hello, {{ name|default("friend") }}!</h1>'
+    '<p>We write about <a href="https://example.com/news">The news</a>.</p>'
     '<p><a href="https://example.com/autumn"><img alt="Autumn" width="480" height="120" src="data:image/svg+xml;base64,'
     "PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI0ODAiIGhlaWdodD0iMTIwIj48cmVjdCB3aWR0aD0iNDgwIiBoZWln"
     'aHQ9IjEyMCIgZmlsbD0iI2Y0Yjg2MCIvPjwvc3ZnPg=="></a></p>'
@@ -68,6 +68,14 @@ RICH_HTML = (
 )
 RICH_LINKS = (("https://example.com/news", "The news"), ("https://example.com/autumn", "Autumn"),
               ("https://example.com/order?what=an-apple-pie", "Order"), ("https://example.com/kazan", "For Kazan"))
+
+
+#: A phone, Gmail's proxy, and Apple's, which opens everything.
+AGENTS = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/22B83",
+    "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
+    "Mozilla/5.0",
+)
 
 
 @dataclass(frozen=True)
@@ -315,7 +323,8 @@ def _sent_campaign(build: Builder, project: Project, email: str, mailing_list: A
         kind = "HARDBOUNCED" if failed else "SENT"
         events.append(Event(kind, at=at, message_id=message_id, code=550 if failed else 250, **who))
         if n in (1, 2, 3):
-            events.append(Event("OPENED", at=at + timedelta(minutes=5), **who))
+            opened_at = at + timedelta(minutes=5)
+            events.append(Event("OPENED", at=opened_at, user_agent=AGENTS[n - 1], **who))
         if n in (1, 2):
             link = links[n]
             events.append(Event("REDIRECTED", at=at + timedelta(minutes=6), link_id=link.id, url=link.url, **who))
@@ -329,18 +338,13 @@ def _sent_campaign(build: Builder, project: Project, email: str, mailing_list: A
 
 
 def _machines(session: Session, campaign: Campaign, subscriber_id: int) -> None:
-    """One person's opens were a machine's; what hits were made with, by the hour."""
-    own = {"project_id": campaign.project_id, "campaign_id": campaign.id}
-    session.execute(
-        update(CampaignStats).filter_by(**own).values(machine_opened=1, unique_machine_opened=1)
+    """One person's opens were a machine's."""
+    hits = session.execute(
+        select(MessageEvent.project_id, MessageEvent.position, MessageEvent.id, MessageEvent.at).filter_by(
+            project_id=campaign.project_id, campaign_id=campaign.id, subscriber_id=subscriber_id, type="OPENED"
+        )
     )
-    session.execute(
-        update(CampaignReaction).filter_by(**own, subscriber_id=subscriber_id).values(machine_opened=1)
-    )
-    session.merge(CampaignHour(**own, hour=0, sent=5, hardbounced=1))
-    session.merge(CampaignHour(**own, hour=1, opened=3, redirected=2, machine_opened=1, unsubscribed=1))
-    for device, client, opened, machines in (("mobile", "Apple Mail", 1, 0), ("proxy", "Gmail", 1, 0), ("", "", 1, 1)):
-        session.merge(CampaignDevice(**own, device=device, client=client, opened=opened, machine_opened=machines))
+    mark_in(session, [Mark(*hit, actor="machine_open", cause="apple") for hit in hits])
     session.commit()
 
 

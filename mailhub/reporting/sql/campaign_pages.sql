@@ -56,7 +56,8 @@ LIMIT :most
 -- name: campaign_refusals
 -- One row per state, code and reason of the letters that failed or were put off, with how many of the latest `most` of
 -- each state ended so and what the server said to the latest of them; the largest first, at most `kinds`. A letter's
--- row changes when it is tried again, so no counter that only grows could tell this.
+-- row changes when it is tried again, so no counter that only grows could tell this. A campaign's letters that are not
+-- its own are tests; to say so by an inequality keeps the planner from walking the whole project's letters instead.
 -- binds: project_id bigint, campaign_id bigint, since timestamptz, most integer, kinds integer
 -- reads: message
 -- measured: 12 ms for 2,000 failed letters of 50,000, 26 ms with as many that were put off
@@ -72,7 +73,7 @@ CROSS JOIN LATERAL (
     FROM message AS m
     WHERE m.project_id = :project_id
         AND m.campaign_id = :campaign_id
-        AND m.kind = 'campaign'
+        AND m.kind <> 'test'
         AND m.state = w.state
         AND m.created_at >= :since
     ORDER BY m.id DESC
