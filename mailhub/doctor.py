@@ -17,7 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mailhub import migrations
 from mailhub.broker import EMBEDDED, broker_options, conninfo
+from mailhub.db import make_engine
 from mailhub.delivery.greeting import RelayDown, greet
+from mailhub.reporting.feed import positions
 from mailhub.settings import Relay, Settings
 
 OLDEST_POSTGRESQL = 15
@@ -52,6 +54,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("schema", lambda: _schema(settings)),
         ("clock", lambda: _clock(settings)),
         ("partitions", lambda: _partitions(settings)),
+        ("feed", lambda: _feed(settings)),
         ("broker", lambda: _broker(settings)),
         ("workers", lambda: _workers(settings)),
         ("periodic tasks", lambda: _periodic(settings)),
@@ -122,6 +125,20 @@ def _partitions(settings: Settings) -> str:
     if ahead < MIN_PARTITION_DAYS:
         raise _Wrong(f"there are partitions for {ahead} days only: run `mailhub partitions`, and see that beat runs")
     return f"for {ahead} days ahead"
+
+
+def _feed(settings: Settings) -> str:
+    engine = make_engine(settings.database_url, name="doctor")
+    try:
+        behind = positions(engine).behind
+    finally:
+        engine.dispose()
+    if behind:
+        raise _Wrong(
+            "new events would stand before stored ones: the database was restored into another cluster; stop everything"
+            " and run `mailhub init`"
+        )
+    return "new events come after the stored ones"
 
 
 def _broker(settings: Settings) -> str:

@@ -14,6 +14,7 @@ from mailhub.models.account import (
 )
 from mailhub.models.audience import (
     ListCount,
+    ListDay,
     MailingList,
     OptIn,
     Subscriber,
@@ -40,10 +41,12 @@ from mailhub.models.delivery import (
     CampaignLane,
     ChunkLease,
     LeaseState,
+    PeriodicHistory,
     PeriodicRun,
+    QueueMinute,
     WorkerHeartbeat,
 )
-from mailhub.models.feed import FeedCursor, HitSpool
+from mailhub.models.feed import FeedCursor, HitSpool, HitTaint
 from mailhub.models.message import (
     Actor,
     EventType,
@@ -71,6 +74,7 @@ from mailhub.models.rollup import (
     ProjectProviderDay,
 )
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
+from mailhub.models.share import StatsShare
 from mailhub.models.subscriber_import import (
     ImportRejectedRow,
     ImportStaging,
@@ -115,6 +119,7 @@ __all__ = [
     "EventType",
     "FeedCursor",
     "HitSpool",
+    "HitTaint",
     "IdempotencyKey",
     "ImportRejectedRow",
     "ImportStaging",
@@ -122,6 +127,7 @@ __all__ = [
     "LeaseState",
     "Link",
     "ListCount",
+    "ListDay",
     "MailingList",
     "Membership",
     "Message",
@@ -131,12 +137,14 @@ __all__ = [
     "MessageState",
     "OneTimeLink",
     "OptIn",
+    "PeriodicHistory",
     "PeriodicRun",
     "Project",
     "ProjectDay",
     "ProjectProviderDay",
     "ProjectTurn",
     "Queue",
+    "QueueMinute",
     "RateBucket",
     "RateLimit",
     "RelayHealth",
@@ -149,6 +157,7 @@ __all__ = [
     "Sender",
     "SendingDomain",
     "SkipReason",
+    "StatsShare",
     "Subscriber",
     "SubscriberCount",
     "SubscriberField",

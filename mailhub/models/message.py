@@ -186,6 +186,7 @@ class MessageEvent(Base):
             "id",
             postgresql_where=sql("type IN ('OPENED', 'REDIRECTED')"),
         ),
+        Index("ix_message_event_clicks", "ip", "project_id", "at", postgresql_where=sql("type = 'REDIRECTED'")),
         {"postgresql_partition_by": "RANGE (at)"},
     )
 
