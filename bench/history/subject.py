@@ -1,4 +1,4 @@
-"""Whom the queries are asked about: the largest project, its largest campaign, a person who did much, a letter that is there."""
+"""Whom the queries are asked about: the largest project, its largest campaign, a person who did much, a letter."""
 
 from __future__ import annotations
 
