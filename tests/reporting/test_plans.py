@@ -107,8 +107,6 @@ EXPECTED = {
     "around_single_letters": Expected("ix_message_event_message", _WINDOW),
     "clicks_of_addresses": Expected("", _WINDOW),
     "letters_of_hits": Expected("", _WINDOW),
-    "events_after": Expected("pk_message_event"),
-    "feed_state": Expected(),
 }
 #: A recount reads everything, by its nature; the others take a lock, or make partitions.
 _READS_ALL = re.compile(r"^(verify_\w+|repair_\w+|lock_rollups|stop_positions|keep_partitions|ensure_partitions)$")
