@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from pyramid.router import Router
 
 #: The rooms that have views on the site; their `tasks` are registered too.
-ROOMS = ("accounts", "projects", "lists", "events", "delivery", "campaigns", "transactional", "tracking", "stats")
+ROOMS = (
+    "accounts", "projects", "lists", "events", "jobs", "delivery", "campaigns", "transactional", "tracking", "stats",
+)  # fmt: skip
 
 
 def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router:

@@ -19,7 +19,9 @@ from mailhub import migrations
 from mailhub.broker import EMBEDDED, broker_options, conninfo
 from mailhub.db import make_engine
 from mailhub.delivery.greeting import RelayDown, greet
+from mailhub.events.classifier import CLASSIFY, READER
 from mailhub.reporting.feed import positions
+from mailhub.reporting.hits import seconds_overdue
 from mailhub.settings import Relay, Settings
 
 OLDEST_POSTGRESQL = 15
@@ -28,6 +30,7 @@ MAX_CLOCK_DIFFERENCE_SECONDS = 2.0
 MIN_PARTITION_DAYS = 14
 MAX_SILENT_SECONDS = 30
 MAX_LATE_SECONDS = 60
+MAX_HIT_SECONDS = 300
 QUEUES = ("transactional", "bulk", "celery")
 
 
@@ -55,6 +58,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("clock", lambda: _clock(settings)),
         ("partitions", lambda: _partitions(settings)),
         ("feed", lambda: _feed(settings)),
+        ("hits", lambda: _hits(settings)),
         ("broker", lambda: _broker(settings)),
         ("workers", lambda: _workers(settings)),
         ("periodic tasks", lambda: _periodic(settings)),
@@ -139,6 +143,23 @@ def _feed(settings: Settings) -> str:
             " and run `mailhub init`"
         )
     return "new events come after the stored ones"
+
+
+def _hits(settings: Settings) -> str:
+    engine = make_engine(settings.database_url, name="doctor")
+    try:
+        with engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            seconds = int(seconds_overdue(driver, READER, CLASSIFY))
+    finally:
+        engine.dispose()
+    if seconds > MAX_HIT_SECONDS:
+        raise _Wrong(
+            f"opens and clicks wait since {seconds} s for the classifier: see that beat and a worker of the `celery`"
+            " queue run"
+        )
+    return "people and machines are told apart"
 
 
 def _broker(settings: Settings) -> str:

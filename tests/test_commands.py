@@ -266,6 +266,12 @@ def test_the_doctor_shows_settings_without_secrets(mailhub: Command) -> None:
         ("INSERT INTO periodic_run (name, error) VALUES ('mailhub.x', 'Boom')", "periodic tasks", "mailhub.x: Boom"),
         ("INSERT INTO feed_cursor (name, position) VALUES ('x', 100000000)", "feed", "mailhub init"),
         (
+            "INSERT INTO message_event (project_id, type, kind, at) "
+            "VALUES (1, 'OPENED', 'test', now() - interval '1 hour')",
+            "hits",
+            "celery",
+        ),
+        (
             "INSERT INTO worker_heartbeat (name, host, pid, queue, last_seen_at) "
             "VALUES ('old', 'h', 1, 'bulk', now() - interval '1 hour')",
             "workers",
