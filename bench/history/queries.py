@@ -36,8 +36,8 @@ _KINDS = {
 }
 #: Files of what no page waits for: writers of rollups, the recount, tasks that follow the events.
 _MACHINERY = {"rollup", "verify", "hits", "renames"}
-#: And statements: a check of all lists, a button's effect.
-_NOT_OF_PAGES = {"lists_that_differ", "machinery_cancel"}
+#: And statements: checks, housekeeping, a button's effect.
+_NOT_OF_PAGES = {"lists_that_differ", "machinery_cancel", "feed_state", "missing_weeks", "detached_partitions"}
 #: Statements that need an extension of the server which is not always there.
 NEEDS = {"machinery_statements": "pg_stat_statements"}
 
@@ -63,6 +63,9 @@ _VALUES: dict[tuple[str, str], Value] = {
     ("before_at", "timestamptz"): lambda s: s.ends_at,
     ("before_id", "bigint"): lambda s: 2**63 - 1,
     ("after_id", "bigint"): lambda s: 0,
+    # In the middle of the feed.
+    ("position", "bigint"): lambda s: s.last_position // 2,
+    ("id", "bigint"): lambda s: 0,
     ("days", "integer"): lambda s: 90,
     ("hours", "integer"): lambda s: 48,
     ("kinds", "integer"): lambda s: 50,

@@ -98,6 +98,8 @@ EXPECTED = {
     "rename_events": Expected("pk_message_event"),
     "marked_events": Expected("pk_message_event", _WINDOW),
     "mark_events": Expected("pk_message_event", _WINDOW),
+    "events_after": Expected("pk_message_event"),
+    "feed_state": Expected(),
     "next_hits": Expected("ix_message_event_hits"),
     "kept_hits": Expected("ix_message_event_hits", _FROM),
     "overdue_hit": Expected("ix_message_event_hits"),
@@ -107,7 +109,7 @@ EXPECTED = {
     "letters_of_hits": Expected("", _WINDOW),
 }
 #: A recount reads everything, by its nature; the others take a lock, or make partitions.
-_READS_ALL = re.compile(r"^(verify_\w+|repair_\w+|lock_rollups|keep_partitions|ensure_partitions)$")
+_READS_ALL = re.compile(r"^(verify_\w+|repair_\w+|lock_rollups|stop_positions|keep_partitions|ensure_partitions)$")
 
 
 @pytest.fixture(scope="module")
