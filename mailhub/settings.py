@@ -287,6 +287,13 @@ class Settings:
         "90",
         "Raw events and message rows are kept this long; the rolled-up numbers stay for ever.",
     )
+    # Opens and clicks
+    scanner_networks: tuple[str, ...] = _row("mailhub.tracking.scanner_networks", kind.networks, "",
+        "Networks of mail scanners, like `192.0.2.0/24 2001:db8::/32`: opens and clicks from there are machines'. Microsoft 365's own "
+        "mail servers are known already, for clicks.")  # fmt: skip
+    private_relay_file: str = _row("mailhub.tracking.private_relay_file", kind.readable_file_or_none, "",
+        "Apple's list of Private Relay addresses (`https://mask-api.icloud.com/egress-ip-ranges.csv`), kept up to date by you. "
+        "Without it Apple's prefetching is known by its User-Agent alone.")  # fmt: skip
     # Logs
     log_format: str = _row(
         "mailhub.log.format", kind.one_of("text", "json"), "text", "Lines for people, or an object a line."

@@ -65,6 +65,8 @@ ACTIONS = {
     "campaign.unarchived": _("Took a campaign out of the archive"),
     "campaign.deleted": _("Deleted a campaign"),
     "campaign.tested": _("Sent a test letter"),
+    "share.created": _("Shared a campaign's report by a link"),
+    "share.revoked": _("Revoked a link to a campaign's report"),
 }
 
 

@@ -129,8 +129,9 @@ def update_project(
     """Change a project's facts; gives the names of those that are new. Raises ProjectRefused.
 
     Letters from now on carry the new name and domain. What was sent stays as it is, but its rows in the log and the
-    statistics follow a new domain (`mailhub.events.rename`). A new limit of `messages_per_second` (none: no limit)
-    holds with the next sweep.
+    statistics follow a new domain (`mailhub.events.rename`). A new time zone cuts the days of the statistics again, as
+    far back as there are raw events: enqueue `mailhub.projects.cut_days`, or leave it to the sweep; until it is done
+    they are cut by the old one. A new limit of `messages_per_second` (none: no limit) holds with the next sweep.
     """
     wanted: dict[str, str | float | None] = {
         "name": _project_name(name),
@@ -144,6 +145,8 @@ def update_project(
     changed = [field for field, value in wanted.items() if getattr(project, field) != value]
     for field in changed:
         setattr(project, field, wanted[field])
+    if "time_zone" in changed:
+        project.days_stale_at = dbsession.scalar(select(func.clock_timestamp()))
     dbsession.flush()
     if "domain" in changed:
         request_rename(dbsession, RenameKind.PROJECT_DOMAIN, project_id=project.id, object_id=project.id)

@@ -131,6 +131,8 @@ SELECT
     coalesce(s.redirected, 0) AS redirected,
     coalesce(s.unique_opened, 0) AS unique_opened,
     coalesce(s.unique_redirected, 0) AS unique_redirected,
+    coalesce(s.unique_machine_opened, 0) AS unique_machine_opened,
+    coalesce(s.unique_machine_redirected, 0) AS unique_machine_redirected,
     coalesce(s.hardbounced, 0) + coalesce(s.softbounced, 0) AS bounced,
     coalesce(s.unsubscribed, 0) AS unsubscribed
 FROM campaign_count AS c
@@ -157,6 +159,8 @@ SELECT
     coalesce(c.deferred, 0) AS deferred,
     coalesce(s.unique_opened, 0) AS unique_opened,
     coalesce(s.unique_redirected, 0) AS unique_redirected,
+    coalesce(s.unique_machine_opened, 0) AS unique_machine_opened,
+    coalesce(s.unique_machine_redirected, 0) AS unique_machine_redirected,
     coalesce(s.unsubscribed, 0) AS unsubscribed
 FROM campaign AS k
 LEFT JOIN campaign_count AS c ON c.project_id = k.project_id AND c.campaign_id = k.id
