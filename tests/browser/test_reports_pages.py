@@ -34,8 +34,8 @@ def busy(live: Live) -> None:
         [
             WorkerHeartbeat(name="m", host="box", pid=17, queue="bulk"),
             WorkerHeartbeat(
-                name="c", host="box", pid=18, queue="bulk", role="pool", doing="campaign 7", task="mailhub.delivery.pump",
-                task_args="[]", task_since=now, sent=1234,
+                name="c", host="box", pid=18, queue="bulk", role="pool", doing="campaign 7",
+                task="mailhub.delivery.pump", task_args="[]", task_since=now, sent=1234,
             ),
             QueueMinute(queue="bulk", minute=now, letters=900, tasks=2),
             PeriodicRun(name=name, started_at=now, finished_at=now, error="OperationalError: the database was away"),
