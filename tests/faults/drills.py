@@ -35,7 +35,7 @@ class Drill:
 DRILLS: dict[str, Drill] = {}
 #: The rooms of the fire house, in the order in which `all` goes through them.
 MODULES = (
-    "kills", "services", "refusals", "hostile_relays", "promises", "mayhem", "retention", "hits", "numbers", "reports",
+    "kills", "services", "refusals", "hostile_relays", "promises", "mayhem", "retention", "hits", "recount", "reports",
 )  # fmt: skip
 
 

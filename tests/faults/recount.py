@@ -48,7 +48,7 @@ _NAMES = """
 
 
 @drill(people=100_000, turns=6, relay_options={"delay": 0.001})
-def numbers(stand: Stand) -> Figures:
+def recount(stand: Stand) -> Figures:
     """A campaign, twice as many hits, kills, renames, a drop of old events: a recount finds no difference."""
     workers = [stand.worker("bulk", 2), stand.worker("celery", 1)]
     now = datetime.now(UTC)
