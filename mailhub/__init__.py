@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from mailhub.tracking.door import Door
 
 #: The rooms that have views on the site; their `tasks` are registered too.
-ROOMS = ("accounts", "projects", "lists", "events", "delivery", "campaigns", "transactional", "tracking", "stats")
+ROOMS = (
+    "accounts", "projects", "lists", "events", "jobs", "delivery", "campaigns", "transactional", "tracking", "stats",
+)  # fmt: skip
 
 
 def main(global_config: dict[str, str] | None = None, **settings: Any) -> Door:

@@ -53,8 +53,23 @@ def init(arguments: argparse.Namespace) -> None:
             raise SettingsError(["--demo: the demo project is not made in production"])
         changed = migrations.upgrade(settings.database_url)
         print(f"database at revision {migrations.head()}{'' if changed else ' already'}")
+        _lift_positions(settings)
         if arguments.demo:
             _make_demo(settings)
+
+
+def _lift_positions(settings: Settings) -> None:
+    """After a restore into another cluster, whose transactions have lower numbers than the stored events."""
+    from mailhub.db import make_engine
+    from mailhub.reporting.feed import lift_positions
+
+    engine = make_engine(settings.database_url, name="init")
+    try:
+        lifted = lift_positions(engine)
+    finally:
+        engine.dispose()
+    if lifted:
+        print(f"positions of events go on {lifted} higher: the database was restored into another cluster")
 
 
 def _make_demo(settings: Settings) -> None:
@@ -198,10 +213,17 @@ def _parser() -> argparse.ArgumentParser:
     ):
         campaign.command(action, _later(f"campaign_{action}"), doc).add_argument("id", type=int)
 
-    stats = add.group("stats", "rolled-up numbers").command(
-        "verify", _later("stats_verify"), "Compare them with a recount of the raw events."
+    stats = add.group("stats", "rolled-up numbers")
+    verify = stats.command("verify", _later("stats_verify"), "Compare them with a recount of the raw events.")
+    verify.add_argument("--repair", action="store_true", help="set them right")
+    verify.add_argument("--project", metavar="SLUG", help="this one only")
+    again = stats.command(
+        "reclassify",
+        _later("stats_reclassify"),
+        "Say again of the opens and clicks that are kept who made them; goes on where it was stopped.",
     )
-    stats.add_argument("--repair", action="store_true", help="set them right")
+    again.add_argument("--since", metavar="DATE", help="from this day on (UTC); else everything that is kept")
+    again.add_argument("--project", metavar="SLUG", help="of one project only")
     add("partitions", _later("make_partitions"), "Make the weekly partitions that are missing, and list all.")
     add("purge", _later("purge"), "Drop what is older than mailhub.retention_days.")
     add("requeue", _later("requeue"), "Look for work whose wake-up was lost, as workers do every few seconds.")

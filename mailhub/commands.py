@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from pyramid.request import Request
@@ -21,13 +22,15 @@ import mailhub
 from mailhub.accounts import service as accounts
 from mailhub.campaigns import service as campaigns
 from mailhub.campaigns.tasks import fan_out
+from mailhub.db import side_transaction
 from mailhub.delivery import service as delivery
 from mailhub.delivery.tasks import cancel_rest, send_due
+from mailhub.events.reclassify import ReclassifierBusy, reclassify
 from mailhub.mail.address import InvalidAddress
 from mailhub.models import Campaign, CampaignState, Message, MessageKind, MessageState, Project, Queue, Sender, User
 from mailhub.projects import service as projects
 from mailhub.reporting import partitions, retention
-from mailhub.reporting.verify import verify
+from mailhub.reporting.verify import RepairBusy, verify
 from mailhub.security import audit
 from mailhub.settings import read_ini
 from mailhub.tasks import run_sweeps, task_request
@@ -194,17 +197,54 @@ def requeue(arguments: argparse.Namespace) -> None:
 def stats_verify(arguments: argparse.Namespace) -> int:
     """Compare the rolled-up numbers with a recount of the raw events; with --repair set them right."""
     with opened(arguments) as registry:
-        found = verify(registry.engine, repair=arguments.repair)
+        project_id = None
+        if arguments.project:
+            with registry.session_factory() as dbsession:
+                project_id = dbsession.scalar(select(Project.id).where(Project.slug == arguments.project))
+            if project_id is None:
+                raise Refused(f"there is no project {arguments.project}")
+        try:
+            found = verify(registry.engine, project_id=project_id, repair=arguments.repair)
+        except RepairBusy as error:
+            raise Refused(str(error)) from None
     for difference in found:
         print(difference)
     print(f"{len(found)} differences{', repaired' if found and arguments.repair else ''}")
     return 0 if arguments.repair or not found else 1
 
 
+def stats_reclassify(arguments: argparse.Namespace) -> None:
+    """Run the classifier's rules again over the raw hits that are kept; numbers change by the differences."""
+    try:
+        since = datetime.combine(date.fromisoformat(arguments.since or "2000-01-01"), datetime.min.time(), UTC)
+    except ValueError:
+        raise Refused(f"{arguments.since!r} is no date like 2026-11-01") from None
+    seen, changed = 0, Counter[tuple[str, str]]()
+    with opened(arguments) as registry:
+        project_id = 0
+        if arguments.project:
+            with side_transaction(registry) as session:
+                project_id = _project(session, arguments.project).id
+        try:
+            for done in reclassify(registry, since=since, project_id=project_id):
+                seen += done.seen
+                changed += done.changed
+                if sys.stderr.isatty():
+                    print(f"\r{seen:,} hits, up to {done.reached:%Y-%m-%d %H:%M}", end="", file=sys.stderr)
+        except ReclassifierBusy:
+            raise Refused("another `stats reclassify` is running") from None
+    for (old, new), number in sorted(changed.items()):
+        print(f"{old or 'not classified'} -> {new}: {number:,}")
+    print(f"{seen:,} hits, {changed.total():,} with another actor")
+
+
 def make_partitions(arguments: argparse.Namespace) -> None:
     """Make the weekly partitions that are missing, eight weeks ahead."""
     with opened(arguments) as registry:
-        made = partitions.ensure(registry.engine, now=datetime.now(UTC))
+        try:
+            made = partitions.ensure(registry.engine, now=datetime.now(UTC))
+        except partitions.PartitionBusy as error:
+            raise Refused(str(error)) from None
         for partition in partitions.listed(registry.engine):
             print(f"{partition.name:<32} {partition.estimated_rows:>12,} rows {partition.total_bytes / 1e6:>10,.1f} MB")
     print(f"{made} made")

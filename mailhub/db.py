@@ -23,6 +23,11 @@ class Lock(IntEnum):
     DEMO = 7_301_600_013
     RATES = 7_301_600_014
     SLOTS = 7_301_600_015
+    CLASSIFIER = 7_301_600_018
+    RECLASSIFIER = 7_301_600_019
+    HEAVY_1 = 7_301_600_030
+    HEAVY_2 = 7_301_600_031
+    REPORT_JOBS = 7_301_600_032
 
 
 def make_engine(
@@ -93,7 +98,9 @@ def includeme(config: Configurator) -> None:
     config.registry.engine = engine
     config.registry.session_factory = sessionmaker(bind=engine, expire_on_commit=False)
     reports_url = settings.reports_database_url or settings.database_url
-    reading_engine = make_engine(reports_url, name=f"{name} reading", pool_size=4, read_only=True)
+    reading_engine = make_engine(
+        reports_url, name=f"{name} reading", pool_size=settings.reports_pool_size, read_only=True
+    )
     config.registry.reading_engine = reading_engine
     config.registry.reading_session_factory = sessionmaker(bind=reading_engine)
     config.add_request_method(session_of, "dbsession", reify=True)

@@ -18,8 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mailhub import migrations
 from mailhub.broker import EMBEDDED, broker_options, conninfo
+from mailhub.db import make_engine
 from mailhub.delivery.greeting import RelayDown, greet
-from mailhub.reporting.hits import spools
+from mailhub.events.classifier import CLASSIFY, READER
+from mailhub.reporting.feed import positions
+from mailhub.reporting.hits import seconds_overdue
+from mailhub.reporting.spools import spools
 from mailhub.settings import Relay, Settings
 from mailhub.tracking import spool
 from mailhub.tracking.waiting import waiting
@@ -30,6 +34,7 @@ MAX_CLOCK_DIFFERENCE_SECONDS = 2.0
 MIN_PARTITION_DAYS = 14
 MAX_SILENT_SECONDS = 30
 MAX_LATE_SECONDS = 60
+MAX_HIT_SECONDS = 300
 QUEUES = ("transactional", "bulk", "celery")
 
 
@@ -56,11 +61,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("schema", lambda: _schema(settings)),
         ("clock", lambda: _clock(settings)),
         ("partitions", lambda: _partitions(settings)),
+        ("feed", lambda: _feed(settings)),
+        ("hits", lambda: _hits(settings)),
         ("broker", lambda: _broker(settings)),
         ("workers", lambda: _workers(settings)),
         ("periodic tasks", lambda: _periodic(settings)),
         ("single letters", lambda: _late(settings)),
-        ("hits", lambda: _hits(settings)),
+        ("spools of hits", lambda: _spools(settings)),
     ]
     checks += [(f"relay {relay.name}", partial(_relay, relay)) for relay in settings.relays.values()]
     for name, check in checks:
@@ -129,6 +136,37 @@ def _partitions(settings: Settings) -> str:
     return f"for {ahead} days ahead"
 
 
+def _feed(settings: Settings) -> str:
+    engine = make_engine(settings.database_url, name="doctor")
+    try:
+        behind = positions(engine).behind
+    finally:
+        engine.dispose()
+    if behind:
+        raise _Wrong(
+            "new events would stand before stored ones: the database was restored into another cluster; stop everything"
+            " and run `mailhub init`"
+        )
+    return "new events come after the stored ones"
+
+
+def _hits(settings: Settings) -> str:
+    engine = make_engine(settings.database_url, name="doctor")
+    try:
+        with engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            seconds = int(seconds_overdue(driver, READER, CLASSIFY))
+    finally:
+        engine.dispose()
+    if seconds > MAX_HIT_SECONDS:
+        raise _Wrong(
+            f"opens and clicks wait since {seconds} s for the classifier: see that beat and a worker of the `celery`"
+            " queue run"
+        )
+    return "people and machines are told apart"
+
+
 def _broker(settings: Settings) -> str:
     if settings.broker_url == EMBEDDED:
         row = _row(settings, "SELECT to_regclass('pgmq.meta') IS NOT NULL AS found")
@@ -174,7 +212,7 @@ def _late(settings: Settings) -> str:
     return "none is late"
 
 
-def _hits(settings: Settings) -> str:
+def _spools(settings: Settings) -> str:
     folder = spool.folder_of(settings.home)
     if not folder.is_dir():
         return "none waits"

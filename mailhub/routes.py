@@ -115,6 +115,7 @@ def campaigns(config: Configurator) -> None:
     add("campaigns.archive", base + "/archive", factory=campaign)
     add("campaigns.delete", base + "/delete", factory=campaign)
     add("campaigns.people", base + "/people", factory=campaign)
+    add("campaigns.people_csv", base + "/people.csv", factory=campaign)
 
 
 def transactional(config: Configurator) -> None:
@@ -128,8 +129,23 @@ def transactional(config: Configurator) -> None:
 def stats(config: Configurator) -> None:
     add = config.add_route
     add("stats.overview", "/projects/{project}", factory=PROJECT)
+    add("stats.overview_csv", "/projects/{project}/stats/days.csv", factory=PROJECT)
+    add("stats.campaigns", "/projects/{project}/stats/campaigns", factory=PROJECT)
+    add("stats.campaigns_csv", "/projects/{project}/stats/campaigns.csv", factory=PROJECT)
+    add("stats.compare", "/projects/{project}/stats/compare", factory=PROJECT)
+    add("stats.left", "/projects/{project}/stats/unsubscribed", factory=PROJECT)
+    mailing_list = "mailhub.lists.resources.ListContext"
+    add("stats.list", "/projects/{project}/lists/{list_id}/growth", factory=mailing_list)
+    add("stats.list_csv", "/projects/{project}/lists/{list_id}/growth.csv", factory=mailing_list)
     campaign = "mailhub.stats.resources.CampaignStatsContext"
     add("stats.campaign", "/projects/{project}/campaigns/{campaign_id}/stats", factory=campaign)
+    add("stats.campaign_map", "/projects/{project}/campaigns/{campaign_id}/stats/map", factory=campaign)
+    add("stats.campaign_csv", "/projects/{project}/campaigns/{campaign_id}/stats/{table}.csv", factory=campaign)
+    add("stats.shares", "/projects/{project}/campaigns/{campaign_id}/shares", factory=campaign)
+    share = "mailhub.stats.resources.ShareContext"
+    add("stats.share_revoke", "/projects/{project}/campaigns/{campaign_id}/shares/{share_id}/revoke", factory=share)
+    # Public: a campaign's report for whoever was given the link.
+    add("stats.shared", "/r/{token}", factory=ROOT)
 
 
 def tracking(config: Configurator) -> None:
@@ -162,6 +178,7 @@ def api(config: Configurator) -> None:
     add("api.campaign_stats", "/campaigns/{campaign_id}/stats", factory="mailhub.stats.resources.CampaignStatsContext")
     add("api.messages", "/messages", factory=PROJECT)
     add("api.message", "/messages/{message_id}", factory="mailhub.transactional.resources.MessageContext")
+    add("api.events", "/events", factory=PROJECT)
     add("api.stats_daily", "/stats/daily", factory=PROJECT)
     domain = "mailhub.projects.resources.DomainContext"
     add("api.domains", "/domains", factory=PROJECT)

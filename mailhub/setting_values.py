@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -187,6 +187,23 @@ def folder(value: str) -> Path:
 
 def words(value: str) -> tuple[str, ...]:
     return tuple(value.split())
+
+
+def networks(value: str) -> tuple[str, ...]:
+    """Networks in CIDR notation, separated by blanks or commas."""
+    found = tuple(value.replace(",", " ").split())
+    for one in found:
+        try:
+            ip_network(one, strict=False)
+        except ValueError:
+            raise ValueError(f"{one!r} is no network like 192.0.2.0/24 or 2001:db8::/32") from None
+    return found
+
+
+def readable_file_or_none(value: str) -> str:
+    if value and not os.access(value, os.R_OK):
+        raise ValueError("cannot be read")
+    return value
 
 
 def durations(value: str) -> tuple[int, ...]:

@@ -122,6 +122,12 @@ class Settings:
     database_pool_size: int = _row(
         "sqlalchemy.pool_size", kind.integer(1, 200), "10", "Connections a process keeps at most."
     )
+    reports_pool_size: int = _row(
+        "sqlalchemy.reports.pool_size",
+        kind.integer(1, 50),
+        "4",
+        "Connections for the reports' queries that a process keeps at most.",
+    )
     reports_statement_timeout_seconds: int = _row(
         "mailhub.reports.statement_timeout_seconds",
         kind.integer(1, 3600),
@@ -269,22 +275,24 @@ class Settings:
         "209715200",
         "The largest CSV that can be imported; it is streamed to disk.",
     )
-    import_batch_rows: int = _row(
-        "mailhub.import.batch_rows",
-        kind.integer(100, 1000000),
-        "5000",
-        "Rows of an import that are merged in one transaction.",
-    )
+    import_batch_rows: int = _row("mailhub.import.batch_rows", kind.integer(100, 1000000), "5000",
+        "Rows of an import that are merged in one transaction.")  # fmt: skip
     retention_days: int = _row(
         "mailhub.retention_days",
         kind.integer(1, 3650),
         "90",
         "Raw events and message rows are kept this long; the rolled-up numbers stay for ever.",
     )
+    # Opens and clicks
+    scanner_networks: tuple[str, ...] = _row("mailhub.tracking.scanner_networks", kind.networks, "",
+        "Networks of mail scanners, like `192.0.2.0/24 2001:db8::/32`: opens and clicks from there are machines'. Microsoft 365's own "
+        "mail servers are known already, for clicks.")  # fmt: skip
+    private_relay_file: str = _row("mailhub.tracking.private_relay_file", kind.readable_file_or_none, "",
+        "Apple's list of Private Relay addresses (`https://mask-api.icloud.com/egress-ip-ranges.csv`), kept up to date by you. "
+        "Without it Apple's prefetching is known by its User-Agent alone.")  # fmt: skip
     # Logs
-    log_format: str = _row(
-        "mailhub.log.format", kind.one_of("text", "json"), "text", "Lines for people, or an object a line."
-    )
+    log_format: str = _row("mailhub.log.format", kind.one_of("text", "json"), "text",
+        "Lines for people, or an object a line.")  # fmt: skip
     log_level: str = _row(
         "mailhub.log.level",
         kind.one_of("debug", "info", "warning", "error"),

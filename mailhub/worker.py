@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery, current_task, signals
 from click import Option
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -102,14 +102,22 @@ def _body(spec: TaskSpec) -> Callable[..., None]:
         if heartbeat is None:
             run(registry, spec, args)
             return
-        heartbeat.task = spec.name
+        heartbeat.begin(spec.name, args)
+        is_done = False
         try:
             run(registry, spec, args)
+            is_done = True
         finally:
-            heartbeat.task = ""
+            heartbeat.end(_came_through(spec), failed=not is_done)
 
     body.__name__ = spec.function.__name__
     return body
+
+
+def _came_through(spec: TaskSpec) -> str:
+    """The queue by which the running task came: its own, unless it was sent through another one."""
+    delivered: dict[str, Any] = current_task.request.delivery_info or {} if current_task else {}
+    return str(delivered.get("routing_key") or spec.queue)
 
 
 @signals.celeryd_after_setup.connect

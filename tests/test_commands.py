@@ -68,6 +68,14 @@ def test_init_can_be_repeated(mailhub: Command) -> None:
     assert "already" in mailhub("init")
 
 
+def test_init_lets_positions_go_on_after_a_restore(mailhub: Command, live: Live) -> None:
+    live.session.execute(text("INSERT INTO feed_cursor (name, position) VALUES ('reader', 100000000)"))
+    live.session.commit()
+    assert "higher: the database was restored" in mailhub("init")
+    assert "higher" not in mailhub("init")
+    assert live.session.scalar(text("SELECT feed_position() > 100000000 AND feed_horizon() > 100000000"))
+
+
 def test_a_new_user_gets_a_link_that_signs_in_once(mailhub: Command) -> None:
     link = mailhub("user", "add", "Boss@Example.org", "--admin", "--name", "The Boss")
     assert link.startswith("http://localhost/sign-in/")
@@ -195,7 +203,21 @@ def test_upkeep_commands(mailhub: Command) -> None:
     mailhub("requeue")
     assert "message_event_default" in mailhub("partitions")
     assert mailhub("stats", "verify") == "0 differences"
+    assert mailhub("stats", "reclassify", "--since", "2026-11-01") == "0 hits, 0 with another actor"
+    assert "is no date" in mailhub("stats", "reclassify", "--since", "yesterday", code=1)
+    assert "no project" in mailhub("stats", "reclassify", "--project", "nothing", code=1)
     mailhub("purge")
+
+
+def test_wrong_numbers_are_listed_and_set_right(acme: Command, live: Live) -> None:
+    live.session.execute(text("INSERT INTO project_day (project_id, day, sent) SELECT id, now(), 3 FROM project"))
+    live.session.commit()
+    assert "no project" in acme("stats", "verify", "--project", "nobody", code=1)
+    told = acme("stats", "verify", "--project", "acme", code=1)
+    assert "sent is 3, recounted 0" in told
+    assert told.endswith("1 differences")
+    assert acme("stats", "verify", "--repair").endswith("1 differences, repaired")
+    assert acme("stats", "verify") == "0 differences"
 
 
 def test_partitions_are_made_again(mailhub: Command, live: Live) -> None:
@@ -244,6 +266,13 @@ def test_the_doctor_shows_settings_without_secrets(mailhub: Command) -> None:
     [
         ("UPDATE alembic_version SET version_num = '0001'", "schema", "mailhub init"),
         ("INSERT INTO periodic_run (name, error) VALUES ('mailhub.x', 'Boom')", "periodic tasks", "mailhub.x: Boom"),
+        ("INSERT INTO feed_cursor (name, position) VALUES ('x', 100000000)", "feed", "mailhub init"),
+        (
+            "INSERT INTO message_event (project_id, type, kind, at) "
+            "VALUES (1, 'OPENED', 'test', now() - interval '1 hour')",
+            "hits",
+            "celery",
+        ),
         (
             "INSERT INTO worker_heartbeat (name, host, pid, queue, last_seen_at) "
             "VALUES ('old', 'h', 1, 'bulk', now() - interval '1 hour')",

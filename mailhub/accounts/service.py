@@ -24,12 +24,16 @@ Secret = TypeVar("Secret", ApiKey, AdminToken)
 
 
 class AccountRefused(Exception):
-    """It was not done; `message` says why (translatable), `field` is the input that is to blame, if one is."""
+    """It was not done; `message` says why (translatable), `field` is the input that is to blame, if one is.
 
-    def __init__(self, message: Any, field: str = "") -> None:
+    `reasons` are names of what stands against it.
+    """
+
+    def __init__(self, message: Any, field: str = "", *, reasons: Sequence[str] = ()) -> None:
         super().__init__(str(message))
         self.message = message
         self.field = field
+        self.reasons = list(reasons)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,55 @@ def create_user(
         # Somebody else has just made it.
         raise AccountRefused(_("There is already an account with this address."), "email") from None
     return user
+
+
+def disable_user(dbsession: Session, user: User) -> None:
+    """Let a person in no more: sessions, links and admin's tokens end. What they did stays, and their projects' keys.
+
+    Raises AccountRefused for the last admin, and for the last owner of a project (`reasons` has the names of these).
+    """
+    # In the order of ids, as every lock on projects: two last owners cannot be disabled at once.
+    owned = dbsession.execute(
+        select(Project.id, Project.name)
+        .join(Membership, Membership.project_id == Project.id)
+        .where(Membership.user_id == user.id, Membership.role == Role.OWNER, Project.archived_at.is_(None))
+        .order_by(Project.id)
+        .with_for_update(of=Project)
+    ).all()
+    others = select(Membership.project_id).join(User, User.id == Membership.user_id)
+    kept = set(
+        dbsession.scalars(
+            others.where(
+                Membership.project_id.in_([project.id for project in owned]),
+                Membership.role == Role.OWNER,
+                Membership.user_id != user.id,
+                User.disabled_at.is_(None),
+            )
+        )
+    )
+    orphans = [project.name for project in owned if project.id not in kept]
+    if orphans:
+        raise AccountRefused(_("A project needs an owner. Make somebody else an owner first."), reasons=orphans)
+    # All admins' rows, so that two of them cannot disable each other.
+    admins = select(User.id).where(User.is_admin, User.disabled_at.is_(None)).order_by(User.id).with_for_update()
+    if user.is_admin and set(dbsession.scalars(admins)) <= {user.id}:
+        raise AccountRefused(_("This is the last administrator."))
+    user.disabled_at = user.disabled_at or datetime.now(UTC)
+    dbsession.flush()
+    sessions.end_others(dbsession, user.id)
+    dbsession.execute(delete(OneTimeLink).where(OneTimeLink.user_id == user.id, OneTimeLink.used_at.is_(None)))
+    dbsession.execute(
+        update(AdminToken)
+        .where(AdminToken.user_id == user.id, AdminToken.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def enable_user(dbsession: Session, user: User) -> None:
+    """Let a person in again, with the password that they had."""
+    user.disabled_at = None
+    dbsession.flush()
 
 
 # Passwords

@@ -9,6 +9,7 @@ from pyramid.config import Configurator
 from pyramid.router import Router
 
 from mailhub.security.context import Root
+from mailhub.tasks.inspection import Inspector
 
 
 def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router:
@@ -38,6 +39,7 @@ def configure(settings: dict[str, Any]) -> Configurator:
     config.include("mailhub.web.errors")  # renders templates
     config.include("mailhub.web.api")
     config.include("mailhub.web.health")
+    config.registry.inspector = Inspector(config.registry)  # what workers run, asked over the broker
     config.include("mailhub.admin.routes")
     config.scan("mailhub.admin")
     return config

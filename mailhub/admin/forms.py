@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Literal
+from uuid import UUID
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from mailhub.models import CampaignState, ImportState, MessageKind, MessageState
 from mailhub.web.forms import Form, Invalid
 from mailhub.web.i18n import _
 
@@ -47,3 +50,35 @@ class ProjectsQuery(Range):
     project: str = Field(default="", max_length=40)
     limit: int = Field(default=100, ge=1, le=500)
     after: int = Field(default=0, ge=0, lt=2**62)
+
+
+class ObjectsQuery(Range):
+    """Filters that every list of objects has. Days are UTC's; `after` is the id of the last row of the page before."""
+
+    project: str = Field(default="", max_length=40)
+    text: str = Field(default="", max_length=200)
+    limit: int = Field(default=100, ge=1, le=500)
+    after: int | None = Field(default=None, ge=0, lt=2**62)
+
+
+class UsersQuery(ObjectsQuery):
+    state: Literal["active", "disabled", "admin"] | None = None
+
+
+class CampaignsQuery(ObjectsQuery):
+    state: CampaignState | None = None
+
+
+class ImportsQuery(ObjectsQuery):
+    state: ImportState | None = None
+
+
+class MessagesQuery(Range):
+    """Without dates and `to` (a whole address): the letters of the last day."""
+
+    project: str = Field(default="", max_length=40)
+    to: str = Field(default="", max_length=320)
+    state: MessageState | None = None
+    kind: MessageKind | None = None
+    limit: int = Field(default=100, ge=1, le=500)
+    after: UUID | None = None

@@ -1,24 +1,20 @@
-"""The three queues: what waits in each, who works on it, what runs by the clock."""
+"""The three queues: what waits in each, who works on it, how fast."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import pkgutil
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from mailhub.models import PeriodicRun, Queue
+from mailhub.admin import periodic
+from mailhub.admin.periodic import Periodic
+from mailhub.models import Queue
 from mailhub.reporting import admin as reports
+from mailhub.reporting import admin_machinery as machinery
 from mailhub.reporting.admin import CanaryTrip, Lane, Later, Lease, RelayDown, Waiting, Worker
-from mailhub.tasks import TASKS, TaskSpec
+from mailhub.reporting.admin_machinery import QueueRate
 from mailhub.web.health import ALIVE_SECONDS
 
-_ROOMS = Path(__file__).parent.parent
 #: Work that has waited for longer than this, in seconds, is late: somebody should look.
 LATE_SECONDS = {Queue.TRANSACTIONAL: 60, Queue.BULK: 600, Queue.CELERY: 300}
 
@@ -34,6 +30,7 @@ class QueueState:
     workers: tuple[Worker, ...]
     #: The last task that did nothing but come through; None before the first one.
     canary: CanaryTrip | None = None
+    rate: QueueRate = field(default_factory=lambda: QueueRate(""))
 
     @property
     def waiting(self) -> int:
@@ -50,32 +47,16 @@ class QueueState:
 
 
 @dataclass(frozen=True)
-class Periodic:
-    """A periodic task as it is declared, and its last run. `running`: begun and not ended."""
-
-    name: str
-    queue: str
-    every_seconds: float | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    error: str
-    paused: bool
-
-    @property
-    def running(self) -> bool:
-        begun, ended = self.started_at, self.finished_at
-        return begun is not None and (ended is None or ended < begun)
-
-
-@dataclass(frozen=True)
 class State:
-    """Everything that the queues' page shows."""
+    """Everything that the queues' page and the overview show."""
 
     queues: tuple[QueueState, ...]
     leases: tuple[Lease, ...]
     periodic: tuple[Periodic, ...]
     relays_down: tuple[RelayDown, ...] = ()
     lanes: tuple[Lane, ...] = ()
+    #: Processes that run a task just now, by their heartbeats.
+    running: tuple[Worker, ...] = ()
 
 
 def is_alive(worker: Worker) -> bool:
@@ -88,6 +69,7 @@ def state(session: Session) -> State:
     waiting, workers = reports.waiting(session), reports.workers(session)
     later = {one.queue: one for one in reports.later(session)}
     canaries = {one.queue: one for one in reports.canaries(session)}
+    rates = machinery.queue_rates(session)
     queues = []
     for queue in Queue:
         parts = tuple(one for one in waiting if one.queue == queue.value)
@@ -95,50 +77,15 @@ def state(session: Session) -> State:
         age = None if oldest is None else max(0.0, (now - oldest).total_seconds())
         # A worker may serve several queues: "bulk,celery".
         mine = tuple(worker for worker in workers if queue.value in worker.queue.split(","))
-        queues.append(QueueState(queue.value, parts, later.get(queue.value), age, mine, canaries.get(queue.value)))
+        rate = rates.get(queue.value, QueueRate(queue.value))
+        queues.append(
+            QueueState(queue.value, parts, later.get(queue.value), age, mine, canaries.get(queue.value), rate)
+        )
     return State(
         tuple(queues),
         tuple(reports.leases(session)),
-        tuple(_periodic(session)),
+        tuple(periodic.listed(session)),
         tuple(reports.relays_down(session)),
         tuple(reports.lanes(session)),
+        tuple(worker for worker in workers if worker.task and is_alive(worker)),
     )
-
-
-def periodic_specs() -> dict[str, TaskSpec]:
-    """The periodic tasks that workers know, by name."""
-    for module in pkgutil.iter_modules([str(_ROOMS)], "mailhub."):
-        if module.ispkg and importlib.util.find_spec(f"{module.name}.tasks") is not None:
-            importlib.import_module(f"{module.name}.tasks")
-    return {name: spec for name, spec in sorted(TASKS.items()) if spec.every is not None}
-
-
-def set_paused(dbsession: Session, name: str, paused: bool) -> None:
-    """Pause or resume a periodic task; beat's wake-ups find it paused and do nothing."""
-    row = insert(PeriodicRun).values(name=name, paused=paused)
-    dbsession.execute(row.on_conflict_do_update(index_elements=[PeriodicRun.name], set_={"paused": paused}))
-
-
-def is_paused(dbsession: Session, name: str) -> bool:
-    found = dbsession.get(PeriodicRun, name)
-    return found is not None and found.paused
-
-
-def _periodic(session: Session) -> list[Periodic]:
-    runs = {one.name: one for one in reports.periodic_tasks(session)}
-    specs = periodic_specs()
-    found = []
-    for name in sorted(specs.keys() | runs.keys()):
-        spec, run = specs.get(name), runs.get(name)
-        found.append(
-            Periodic(
-                name,
-                spec.queue if spec is not None else "",
-                spec.every if spec is not None else None,
-                run.started_at if run is not None else None,
-                run.finished_at if run is not None else None,
-                run.error if run is not None else "",
-                run.paused if run is not None else False,
-            )
-        )
-    return found

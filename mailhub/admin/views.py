@@ -1,4 +1,4 @@
-"""The reports' pages. They only read, but for what an operator decides about periodic tasks."""
+"""The reports' front page, all projects, and one of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from mailhub.reporting import admin as reports
 from mailhub.reporting import queries
 from mailhub.reporting.admin import Volume
 from mailhub.reporting.queries import Counts
-from mailhub.security import audit
 from mailhub.security.context import number_of
 from mailhub.web import charts, htmx
 from mailhub.web.formats import cldr, date_text, number_text
@@ -111,8 +110,7 @@ def projects_csv(request: Request) -> Response:
     asked = _asked(request)
     report = reading.read(request, lambda session: reports.project_volumes(session, **asked))
     rows, _sort = volumes.sorted_volumes(report.found, request.GET.get("sort", ""))
-    # The byte-order mark tells Excel that this is UTF-8.
-    response = Response("\ufeff" + volumes.as_csv(rows), content_type="text/csv", charset="utf-8")
+    response = Response(volumes.as_csv(rows), content_type="text/csv", charset="utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="projects-{report.as_of:%Y-%m-%d}.csv"'
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -160,64 +158,6 @@ def project_days(
     if report.found is None:
         raise HTTPNotFound()
     return report.found[0], report.found[1], report
-
-
-@view_config(route_name="admin.queues", request_method="GET", permission="admin", renderer="admin/queues.html")
-@view_config(
-    route_name="admin.queues",
-    request_method="GET",
-    permission="admin",
-    renderer="admin/_queue_state.html",
-    hx_target="queue-state",
-)
-def queues_page(request: Request) -> dict[str, Any]:
-    report = reading.read(request, queues.state)
-    # Ages change with every look, so each poll is answered with the whole part.
-    return {"report": report, "state": report.found, "version": report.as_of.isoformat(), "is_alive": queues.is_alive}
-
-
-# What an operator decides
-
-
-@view_config(route_name="admin.periodic_pause", request_method="POST", permission="admin")
-def pause(request: Request) -> Response:
-    name = _periodic_name(request)
-    queues.set_paused(request.dbsession, name, True)
-    audit.note(request, "periodic.paused", name=name)
-    request.notice(_("${name} is paused.", mapping={"name": name}))
-    return _to_queues(request)
-
-
-@view_config(route_name="admin.periodic_resume", request_method="POST", permission="admin")
-def resume(request: Request) -> Response:
-    name = _periodic_name(request)
-    queues.set_paused(request.dbsession, name, False)
-    audit.note(request, "periodic.resumed", name=name)
-    request.notice(_("${name} runs again by the clock.", mapping={"name": name}))
-    return _to_queues(request)
-
-
-@view_config(route_name="admin.periodic_run", request_method="POST", permission="admin")
-def run_now(request: Request) -> Response:
-    name = _periodic_name(request)
-    if queues.is_paused(request.dbsession, name):
-        request.notice(_("${name} is paused. Resume it first.", mapping={"name": name}), "bad")
-        return _to_queues(request)
-    audit.note(request, "periodic.run", name=name)
-    request.enqueue(queues.periodic_specs()[name].function)
-    request.notice(_("A worker is told to run ${name}.", mapping={"name": name}))
-    return _to_queues(request)
-
-
-def _periodic_name(request: Request) -> str:
-    name: str = request.matchdict["name"]
-    if name not in queues.periodic_specs():
-        raise HTTPNotFound()
-    return name
-
-
-def _to_queues(request: Request) -> Response:
-    return htmx.redirect(request, request.route_path("admin.queues"))
 
 
 # What was asked for

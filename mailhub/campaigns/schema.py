@@ -274,6 +274,7 @@ def campaign_out(
 
 def recipient_out(person: Person, *, with_address: bool) -> RecipientOut:
     message = person.message
+    assert message is not None, "the API lists letters"
     return RecipientOut(
         message_id=str(message.id),
         subscriber_id=str(message.subscriber_id) if message.subscriber_id is not None else None,

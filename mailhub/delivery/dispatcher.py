@@ -77,6 +77,7 @@ class Dispatcher:
             heartbeat = mine = Heartbeat(self.registry, queue, "pool")
         # A name of its own for each task: a lease that an earlier one has lost must not look like ours.
         self.owner = f"{heartbeat.name}/{secrets.token_hex(3)}"
+        heartbeat.count_letters_of(queue)
         if mine is not None:
             mine.start()
         if not self._is_synchronised:

@@ -7,6 +7,7 @@ from mailhub.delivery.again import Again, AgainForbidden, is_hard, resend_unknow
 from mailhub.delivery.fan_out import fan_out
 from mailhub.delivery.lanes import Down, LaneProgress, Limit, down_of, lanes_of, limit_of
 from mailhub.delivery.routing import Routes
+from mailhub.delivery.withdraw import erase_content, withdraw
 from mailhub.models import Project
 from mailhub.settings import Settings
 
@@ -20,6 +21,7 @@ __all__ = [
     "SingleLetter",
     "accept",
     "down_of",
+    "erase_content",
     "fan_out",
     "is_hard",
     "lanes_of",
@@ -27,6 +29,7 @@ __all__ = [
     "relays_for",
     "resend_unknown",
     "retry_failed",
+    "withdraw",
 ]
 
 

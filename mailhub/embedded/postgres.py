@@ -70,6 +70,8 @@ _SETTINGS = {
     "log_line_prefix": "%m [%p] ",
     "log_checkpoints": "off",
 }
+#: Costs of statements for the reports' page of them; a server without the library starts without it.
+_STATEMENTS = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_utility": "off"}
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum_naptime": "10min"}
 
 
@@ -258,6 +260,8 @@ class Postgres:
 
     def _arguments(self) -> list[str]:
         settings = {**_SETTINGS, **({} if self.durable else _NOT_DURABLE), "unix_socket_directories": str(self.sockets)}
+        if self._has_statements():
+            settings |= _STATEMENTS
         if os.geteuid() == 0:
             # The socket's folder is ours alone; root must be able to connect to another user's socket, and can.
             settings["unix_socket_permissions"] = "0777"
@@ -319,6 +323,12 @@ class Postgres:
             if found is None:
                 name = sql.Identifier(NAME)
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(name, name))
+        if self._has_statements():
+            with psycopg.connect(replace(server, user="postgres").conninfo, autocommit=True) as connection:
+                connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+
+    def _has_statements(self) -> bool:
+        return (self.binaries.parent / "lib" / "pg_stat_statements.so").exists()
 
     def _end_orphan(self) -> None:
         """Stops what a killed parent left of this home's server: a postmaster that is not done, or its orphans.

@@ -40,8 +40,8 @@ def append(connection: psycopg.Connection[Any], events: Sequence[Event]) -> None
     Uniques are exact when several transactions do it at once. Call it once a transaction: its locks are taken in a
     fixed order, so that appends wait for one another but never in a circle. That a person leaves by a campaign they
     have left by already is not stored again. A moment in the future becomes now and FUTURE at most.
-    Measured on two shared cores: 500 sent letters in 14 ms (37,000/s), 500 mixed events of people in 22 ms (22,000/s),
-    a single hit 2 ms.
+    Measured on two shared cores: 500 sent letters in 12 ms (9 ms of PostgreSQL's time), 500 mixed events of people in
+    21 ms (16 ms), a single hit in 2.3 ms: hits should come in batches.
     """
     if not events:
         return

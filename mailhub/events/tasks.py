@@ -1,6 +1,6 @@
-"""The calendar of the events' tables: partitions ahead of time every hour, the purge once a day; renames.
+"""The events' periodic work: the classifier of hits; partitions every hour, the purge once a day; renames.
 
-Here and not in reporting/, which is SQL only: it must import neither Pyramid nor Celery.
+Partitions and purge are here and not in reporting/, which is SQL only: it must import neither Pyramid nor Celery.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from pyramid.request import Request
 from sqlalchemy import text
 
 from mailhub import logs
-from mailhub.events import renames
-from mailhub.reporting import partitions, retention
+from mailhub.db import Lock, try_lock
+from mailhub.events import classifier, renames
+from mailhub.events.places import places_of
+from mailhub.events.service import driver_connection
+from mailhub.reporting import hits, partitions, retention
 from mailhub.tasks import sweep, task
 
 log = logs.get(__name__)
@@ -33,6 +36,55 @@ def purge(request: Request) -> None:
     days = request.registry.mailhub.retention_days
     purged = retention.purge(request.registry.engine, now=datetime.now(UTC), retention_days=days)
     log.info("retention.purged", partitions=len(purged.partitions), rows=sum(purged.rows.values()))
+
+
+#: A run of the classifier ends after so long, and another goes on.
+RUN_SECONDS = 50.0
+#: From this age on a hit should have been classified: somebody has to look after it.
+OVERDUE_SECONDS = 72.0
+
+
+@task(classifier.CLASSIFY, queue="celery", transaction=False, every=10)
+def classify_hits(request: Request) -> None:
+    """Say of the hits that are a minute old who made them: people or machines."""
+    stop = getattr(request.registry, "stop_flag", None)
+    until = time.monotonic() + RUN_SECONDS
+    while time.monotonic() < until and not (stop is not None and stop[0]):
+        with request.tm:
+            done = _classify(request)
+        if done is None:
+            return
+        classifier.count(done)
+        if not done.is_more:
+            return
+    request.enqueue(classify_hits)
+
+
+@sweep
+def classify_overdue(request: Request) -> None:
+    """One batch right here where hits have waited too long: the queue is long, or beat is away.
+
+    So machines' numbers come in time although long imports keep the `celery` workers busy.
+    """
+    connection = driver_connection(request.dbsession)
+    if hits.seconds_overdue(connection, classifier.READER, classifier.CLASSIFY) > OVERDUE_SECONDS:
+        done = _classify(request)
+        if done is not None:
+            classifier.count(done)
+            log.info("hits.overdue", classified=done.hits)
+
+
+@task("mailhub.events.forget_taints", queue="celery", every=3600)
+def forget_taints(request: Request) -> None:
+    """Forget addresses that were scanners long ago."""
+    classifier.forget(driver_connection(request.dbsession), datetime.now(UTC))
+
+
+def _classify(request: Request) -> classifier.Step | None:
+    """One step in the request's transaction; None where another process is at it."""
+    if not try_lock(request.dbsession, Lock.CLASSIFIER):
+        return None
+    return classifier.step(driver_connection(request.dbsession), places_of(request.registry))
 
 
 #: A worker renames for so long, in seconds, then lets others have their turn.

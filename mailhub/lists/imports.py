@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import update
+from sqlalchemy import delete, func, or_, update
 from sqlalchemy.orm import Session
 
 from mailhub.lists.columns import EMAIL, NAME, Head, guess_mapping, look
@@ -20,6 +20,9 @@ from mailhub.settings import Settings
 from mailhub.web.i18n import _
 
 CHUNK = 1024 * 1024
+#: Failures after which an import can go on where it stopped: its file is kept for two days.
+CANCELLED, INTERNAL = "cancelled", "internal"
+RESUMABLE = (CANCELLED, INTERNAL)
 #: What the person who imports states; the journal keeps the sentence with the import.
 CONSENT = _("Everybody in this file has agreed to get these letters.")
 
@@ -39,6 +42,14 @@ class MappingRefused(Exception):
     def __init__(self, errors: Mapping[str, Any]) -> None:
         super().__init__("; ".join(errors))
         self.errors = dict(errors)
+
+
+class ImportRefused(Exception):
+    """The import's state does not allow it; `message` says why (translatable)."""
+
+    def __init__(self, message: Any) -> None:
+        super().__init__(str(message))
+        self.message = message
 
 
 @dataclass(frozen=True)
@@ -188,3 +199,74 @@ def discard(dbsession: Session, settings: Settings, row: SubscriberImport) -> No
     """Forget an upload that was never started."""
     path_of(settings, row.stored_name).unlink(missing_ok=True)
     dbsession.delete(row)
+
+
+def cancel(dbsession: Session, row: SubscriberImport) -> None:
+    """Stop an import that waits or runs; what is merged stays. A worker that runs it notices with its next batch.
+
+    Raises ImportRefused for one that has ended.
+    """
+    stopped = dbsession.scalars(
+        update(SubscriberImport)
+        .where(
+            SubscriberImport.project_id == row.project_id,
+            SubscriberImport.id == row.id,
+            SubscriberImport.state.in_((ImportState.PENDING, ImportState.RUNNING)),
+            SubscriberImport.mapping != {},
+        )
+        .values(
+            state=ImportState.FAILED,
+            error=CANCELLED,
+            finished_at=func.clock_timestamp(),
+            lease_owner=None,
+            lease_until=None,
+        )
+        .returning(SubscriberImport.id)
+        .execution_options(synchronize_session=False)
+    )
+    if stopped.one_or_none() is None:
+        raise ImportRefused(_("This import does not run."))
+
+
+def retry(dbsession: Session, row: SubscriberImport) -> None:
+    """Let a stopped or failed import go on after the last row that is in. The sweep wakes it within seconds.
+
+    Raises ImportRefused where it can't: it has not failed, or its file is gone.
+    """
+    again = dbsession.scalars(
+        update(SubscriberImport)
+        .where(
+            SubscriberImport.project_id == row.project_id,
+            SubscriberImport.id == row.id,
+            SubscriberImport.state == ImportState.FAILED,
+            SubscriberImport.error.in_(RESUMABLE),
+        )
+        .values(state=ImportState.PENDING, error="", finished_at=None, lease_owner=None, lease_until=None)
+        .returning(SubscriberImport.id)
+        .execution_options(synchronize_session=False)
+    )
+    if again.one_or_none() is None:
+        raise ImportRefused(_("Only an import that was stopped or has failed on our side can go on."))
+
+
+def remove(dbsession: Session, settings: Settings, row: SubscriberImport) -> None:
+    """Forget an import that has ended, or that was never started; the people whom it brought stay.
+
+    Raises ImportRefused while it waits or runs.
+    """
+    gone = dbsession.scalars(
+        delete(SubscriberImport)
+        .where(
+            SubscriberImport.project_id == row.project_id,
+            SubscriberImport.id == row.id,
+            or_(
+                SubscriberImport.state.in_((ImportState.DONE, ImportState.FAILED)),
+                SubscriberImport.mapping == {},
+            ),
+        )
+        .returning(SubscriberImport.stored_name)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    if gone is None:
+        raise ImportRefused(_("This import runs. Stop it first."))
+    path_of(settings, gone).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from mailhub import logs
 from mailhub.lists import importing
-from mailhub.lists.imports import folder, path_of
+from mailhub.lists.imports import INTERNAL, RESUMABLE, folder, path_of
 from mailhub.lists.merge import refresh_statistics
 from mailhub.tasks import RETRIED_SQLSTATES, sweep, task
 
@@ -68,7 +68,7 @@ def run_import(request: Request, project_id: int, import_id: int) -> None:
         # The database is away: the lease ends, and the sweep starts the import again.
         raise
     except Exception:
-        _finish(request, job, error="internal")
+        _finish(request, job, error=INTERNAL)
         raise
 
 
@@ -105,7 +105,8 @@ def _store(request: Request, job: importing.Job, batch: importing.Batch) -> None
 def _finish(request: Request, job: importing.Job, error: str = "") -> None:
     with request.tm:
         importing.finish(request.dbsession, job, error=error)
-    job.path.unlink(missing_ok=True)
+    if error not in RESUMABLE:
+        job.path.unlink(missing_ok=True)
     log.info("import.done" if not error else "import.failed", import_id=job.import_id, error=error)
 
 

@@ -14,6 +14,7 @@ from mailhub.models.account import (
 )
 from mailhub.models.audience import (
     ListCount,
+    ListDay,
     MailingList,
     OptIn,
     Subscriber,
@@ -40,10 +41,12 @@ from mailhub.models.delivery import (
     CampaignLane,
     ChunkLease,
     LeaseState,
+    PeriodicHistory,
     PeriodicRun,
+    QueueMinute,
     WorkerHeartbeat,
 )
-from mailhub.models.feed import FeedCursor, HitSpool
+from mailhub.models.feed import FeedCursor, HitSpool, HitTaint
 from mailhub.models.message import (
     Actor,
     EventType,
@@ -58,6 +61,7 @@ from mailhub.models.message import (
 )
 from mailhub.models.project import Project, Sender
 from mailhub.models.rename import RenameJob, RenameKind, RenameState
+from mailhub.models.report import JobKind, JobState, ReportJob, SuspectDecision
 from mailhub.models.rollup import (
     CampaignDay,
     CampaignDevice,
@@ -71,6 +75,7 @@ from mailhub.models.rollup import (
     ProjectProviderDay,
 )
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
+from mailhub.models.share import StatsShare
 from mailhub.models.subscriber_import import (
     ImportRejectedRow,
     ImportStaging,
@@ -115,13 +120,17 @@ __all__ = [
     "EventType",
     "FeedCursor",
     "HitSpool",
+    "HitTaint",
     "IdempotencyKey",
     "ImportRejectedRow",
     "ImportStaging",
     "ImportState",
+    "JobKind",
+    "JobState",
     "LeaseState",
     "Link",
     "ListCount",
+    "ListDay",
     "MailingList",
     "Membership",
     "Message",
@@ -131,12 +140,14 @@ __all__ = [
     "MessageState",
     "OneTimeLink",
     "OptIn",
+    "PeriodicHistory",
     "PeriodicRun",
     "Project",
     "ProjectDay",
     "ProjectProviderDay",
     "ProjectTurn",
     "Queue",
+    "QueueMinute",
     "RateBucket",
     "RateLimit",
     "RelayHealth",
@@ -145,10 +156,12 @@ __all__ = [
     "RenameJob",
     "RenameKind",
     "RenameState",
+    "ReportJob",
     "Role",
     "Sender",
     "SendingDomain",
     "SkipReason",
+    "StatsShare",
     "Subscriber",
     "SubscriberCount",
     "SubscriberField",
@@ -158,6 +171,7 @@ __all__ = [
     "SubscriptionStatus",
     "Suppression",
     "SuppressionReason",
+    "SuspectDecision",
     "Theme",
     "User",
     "Visibility",

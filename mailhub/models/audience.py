@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint, literal_column, text
+from sqlalchemy import Date, ForeignKeyConstraint, Index, UniqueConstraint, literal_column, text
 from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -86,6 +86,31 @@ class ListCount(Base):
     n: Mapped[int] = mapped_column(server_default="0")
 
 
+class ListDay(Base):
+    """How a list grew in a day of the project's time zone. Kept by the trigger of `list_count`, so that it agrees.
+
+    The sum over all days of `joined` less `unsubscribed` less `removed` is the number of people subscribed. What counts
+    is the subscription: a person whose address has bounced is not written to, and is in the list until they leave it.
+    """
+
+    __tablename__ = "list_day"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["project_id", "list_id"], ["mailing_list.project_id", "mailing_list.id"], ondelete="CASCADE"
+        ),
+    )
+
+    project_id: Mapped[ProjectId]
+    list_id: Mapped[int] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    #: People who became subscribed: new ones, those who confirmed, those who came back.
+    joined: Mapped[int] = mapped_column(server_default="0")
+    #: People who were subscribed and left.
+    unsubscribed: Mapped[int] = mapped_column(server_default="0")
+    #: People who were subscribed and whose row was deleted.
+    removed: Mapped[int] = mapped_column(server_default="0")
+
+
 class Subscriber(Base):
     """A person in a project. `email_key` is the address in lower case: one person, one key."""
 
@@ -158,6 +183,14 @@ class Subscription(Base):
         one_of("status", SubscriptionStatus),
         Index(None, "project_id", "subscriber_id"),
         Index("ix_subscription_status", "project_id", "list_id", "status", "subscriber_id"),
+        Index(
+            "ix_subscription_left",
+            "project_id",
+            "unsubscribed_at",
+            "list_id",
+            "subscriber_id",
+            postgresql_where=text("status = 'unsubscribed'"),
+        ),
     )
 
     project_id: Mapped[ProjectId]

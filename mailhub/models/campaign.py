@@ -29,6 +29,7 @@ class Campaign(Base):
         ForeignKeyConstraint(["project_id", "sender_id"], ["sender.project_id", "sender.id"]),
         one_of("state", CampaignState),
         Index("ix_campaign_listed", "project_id", "state", "id"),
+        Index("ix_campaign_id", "id"),
         Index(
             "ix_campaign_moving",
             "state",

@@ -104,6 +104,10 @@ class WorkerHeartbeat(Base):
     #: "main" for a worker's first process, "pool" for its children.
     role: Mapped[str] = mapped_column(server_default="main")
     doing: Mapped[str] = mapped_column(server_default="")
+    #: The task that runs, its ids as JSON, and since when; empty while there is none.
+    task: Mapped[str] = mapped_column(server_default="")
+    task_args: Mapped[str] = mapped_column(server_default="")
+    task_since: Mapped[datetime | None]
     sent: Mapped[int] = mapped_column(server_default="0")
     started_at: Mapped[Now]
     last_seen_at: Mapped[Now]
@@ -120,3 +124,30 @@ class PeriodicRun(Base):
     finished_at: Mapped[datetime | None]
     error: Mapped[str] = mapped_column(server_default="")
     paused: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class PeriodicHistory(Base):
+    """The last runs of a periodic task that have ended; `error` is empty where all went well."""
+
+    __tablename__ = "periodic_history"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    started_at: Mapped[datetime] = mapped_column(primary_key=True)
+    finished_at: Mapped[datetime]
+    error: Mapped[str] = mapped_column(server_default="")
+
+
+class QueueMinute(Base):
+    """What the workers of a queue did in a minute: letters that were settled, tasks that ended, failed ones of them.
+
+    Heartbeats add what they have counted since the last beat, so that nobody ever counts rows for a rate.
+    """
+
+    __tablename__ = "queue_minute"
+    __table_args__ = (Index(None, "minute"), {"postgresql_with": {"fillfactor": "50"}})
+
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    minute: Mapped[datetime] = mapped_column(primary_key=True)
+    letters: Mapped[int] = mapped_column(server_default="0")
+    tasks: Mapped[int] = mapped_column(server_default="0")
+    failed: Mapped[int] = mapped_column(server_default="0")

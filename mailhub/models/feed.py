@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint
+from sqlalchemy.dialects.postgresql import INET
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.orm import Mapped, mapped_column
 
-from mailhub.models.base import Base, Now
+from mailhub.models.base import Base, Now, ProjectId
 
 
 class FeedCursor(Base):
@@ -26,3 +32,23 @@ class HitSpool(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     stored_bytes: Mapped[int] = mapped_column(server_default="0")
     updated_at: Mapped[Now]
+
+
+class HitTaint(Base):
+    """An address with a program that clicked as only a scanner does: what comes from it meanwhile is a scanner's too.
+
+    `reader` is the classifier's place that remembers it, so that classifying the past again changes nothing for today.
+    """
+
+    __tablename__ = "hit_taint"
+    __table_args__ = (ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),)
+
+    reader: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[ProjectId]
+    ip: Mapped[str] = mapped_column(INET, primary_key=True)
+    #: A digest of the User-Agent.
+    agent: Mapped[UUID] = mapped_column(PgUUID(as_uuid=True), primary_key=True)
+    since_at: Mapped[datetime]
+    until_at: Mapped[datetime]
+    #: When a rule of its own caught it last; hits that only this memory speaks against do not move it.
+    caught_at: Mapped[datetime]

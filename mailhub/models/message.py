@@ -180,12 +180,14 @@ class MessageEvent(Base):
         Index("ix_message_event_campaign", "project_id", "campaign_id", "type", "at"),
         Index("ix_message_event_subscriber", "project_id", "subscriber_id", "at"),
         Index("ix_message_event_message", "project_id", "message_id", "at"),
+        Index("ix_message_event_at", "at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
         Index(
             "ix_message_event_hits",
             "position",
             "id",
             postgresql_where=sql("type IN ('OPENED', 'REDIRECTED')"),
         ),
+        Index("ix_message_event_clicks", "ip", "project_id", "at", postgresql_where=sql("type = 'REDIRECTED'")),
         {"postgresql_partition_by": "RANGE (at)"},
     )
 

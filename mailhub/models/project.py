@@ -27,6 +27,9 @@ class Project(Base):
     messages_per_second: Mapped[float | None]
     #: The owner's service message: who gets a notice of each new subscriber (empty: nobody).
     notify_email: Mapped[str] = mapped_column(server_default="")
+    #: The time zone was changed then, and the days of the statistics are still cut by the one before; none: they are
+    #: right.
+    days_stale_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
     created_at: Mapped[Now]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import Date, ForeignKeyConstraint, SmallInteger
+from sqlalchemy import Date, ForeignKeyConstraint, Index, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mailhub.models.base import Base, ProjectId
@@ -147,7 +147,16 @@ class CampaignReaction(Base):
     __tablename__ = "campaign_reaction"
     __table_args__ = (
         ForeignKeyConstraint(["project_id", "campaign_id"], ["campaign.project_id", "campaign.id"], ondelete="CASCADE"),
-    )
+        # The predicates are moments that are set once: a further hit of the same person is still a HOT update.
+        Index(
+            "ix_campaign_reaction_left", "project_id", "campaign_id", "subscriber_id",
+            postgresql_where=text("unsubscribed_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_campaign_reaction_clicked", "project_id", "campaign_id", "subscriber_id",
+            postgresql_where=text("first_redirected_at IS NOT NULL"),
+        ),
+    )  # fmt: skip
 
     project_id: Mapped[ProjectId]
     campaign_id: Mapped[int] = mapped_column(primary_key=True)

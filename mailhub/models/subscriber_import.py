@@ -28,6 +28,7 @@ class SubscriberImport(Base):
         ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
         ForeignKeyConstraint(["project_id", "list_id"], ["mailing_list.project_id", "mailing_list.id"]),
         one_of("state", ImportState),
+        Index("ix_subscriber_import_id", "id"),
         Index("ix_subscriber_import_open", "state", postgresql_where=text("state IN ('pending', 'running')")),
     )
 

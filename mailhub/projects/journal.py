@@ -19,6 +19,8 @@ from mailhub.web.i18n import _
 ACTIONS = {
     "project.created": _("Created the project"),
     "project.changed": _("Changed the project's settings"),
+    "project.archived": _("Archived the project"),
+    "project.restored": _("Took the project out of the archive"),
     "sender.added": _("Added a sender"),
     "sender.changed": _("Changed a sender"),
     "sender.deleted": _("Deleted a sender"),
@@ -42,6 +44,11 @@ ACTIONS = {
     "subscriber.subscribed": _("Subscribed somebody to a list"),
     "subscriber.unsubscribed": _("Unsubscribed somebody"),
     "import.started": _("Started an import"),
+    "import.cancelled": _("Stopped an import"),
+    "import.retried": _("Let an import go on"),
+    "import.deleted": _("Deleted an import"),
+    "message.withdrawn": _("Took a letter back before it was sent"),
+    "message.erased": _("Erased the content of a letter"),
     "campaign.created": _("Created a campaign"),
     "campaign.changed": _("Changed a campaign"),
     "campaign.scheduled": _("Scheduled a campaign"),
@@ -58,6 +65,8 @@ ACTIONS = {
     "campaign.unarchived": _("Took a campaign out of the archive"),
     "campaign.deleted": _("Deleted a campaign"),
     "campaign.tested": _("Sent a test letter"),
+    "share.created": _("Shared a campaign's report by a link"),
+    "share.revoked": _("Revoked a link to a campaign's report"),
 }
 
 

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -18,12 +19,14 @@ from mailhub.mail.address import Address, InvalidAddress, ascii_domain, display_
 from mailhub.models import (
     Campaign,
     CampaignState,
+    ImportState,
     Membership,
     Project,
     RenameKind,
     Role,
     Sender,
     SubscriberCount,
+    SubscriberImport,
     SubscriberStatus,
     User,
 )
@@ -33,6 +36,10 @@ from mailhub.web.time_zones import is_zone
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 #: `/projects/new` is a page.
 RESERVED_SLUGS = frozenset({"new"})
+#: A campaign in one of these is on its way to people.
+_MOVING = (CampaignState.SCHEDULED, CampaignState.SENDING, CampaignState.PAUSED)
+#: So many things that stand against another one are named.
+REASONS = 20
 #: A campaign in one of these still needs its sender; later its frozen version has all that was sent.
 _OPEN = (CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.SENDING, CampaignState.PAUSED)
 
@@ -122,8 +129,9 @@ def update_project(
     """Change a project's facts; gives the names of those that are new. Raises ProjectRefused.
 
     Letters from now on carry the new name and domain. What was sent stays as it is, but its rows in the log and the
-    statistics follow a new domain (`mailhub.events.rename`). A new limit of `messages_per_second` (none: no limit)
-    holds with the next sweep.
+    statistics follow a new domain (`mailhub.events.rename`). A new time zone cuts the days of the statistics again, as
+    far back as there are raw events: enqueue `mailhub.projects.cut_days`, or leave it to the sweep; until it is done
+    they are cut by the old one. A new limit of `messages_per_second` (none: no limit) holds with the next sweep.
     """
     wanted: dict[str, str | float | None] = {
         "name": _project_name(name),
@@ -137,10 +145,47 @@ def update_project(
     changed = [field for field, value in wanted.items() if getattr(project, field) != value]
     for field in changed:
         setattr(project, field, wanted[field])
+    if "time_zone" in changed:
+        project.days_stale_at = dbsession.scalar(select(func.clock_timestamp()))
     dbsession.flush()
     if "domain" in changed:
         request_rename(dbsession, RenameKind.PROJECT_DOMAIN, project_id=project.id, object_id=project.id)
     return changed
+
+
+def archive_project(dbsession: Session, project: Project) -> list[str]:
+    """Put a project away: its people and keys see it no more, its letters' links go on working, nothing is deleted.
+
+    Gives what stands against it, and then changes nothing: campaigns on their way and imports that run, by name.
+    """
+    dbsession.execute(select(Project.id).where(Project.id == project.id).with_for_update())
+    campaigns = dbsession.scalars(
+        select(Campaign.name)
+        .where(Campaign.project_id == project.id, Campaign.state.in_(_MOVING))
+        .order_by(Campaign.id)
+        .limit(REASONS)
+    )
+    imports = dbsession.scalars(
+        select(SubscriberImport.file_name)
+        .where(
+            SubscriberImport.project_id == project.id,
+            SubscriberImport.state.in_((ImportState.PENDING, ImportState.RUNNING)),
+            SubscriberImport.mapping != {},
+        )
+        .order_by(SubscriberImport.id)
+        .limit(REASONS)
+    )
+    reasons = [*campaigns, *imports]
+    if not reasons and project.archived_at is None:
+        project.archived_at = datetime.now(UTC)
+        dbsession.flush()
+    return reasons
+
+
+def restore_project(dbsession: Session, project: Project) -> None:
+    """Bring an archived project back, as it was."""
+    project.archived_at = None
+    dbsession.flush()
 
 
 # Senders

@@ -13,6 +13,7 @@ from mailhub.mail.address import display_domain
 from mailhub.projects import service
 from mailhub.projects.forms import NewProject, ProjectSettings, SenderForm
 from mailhub.projects.resources import SenderContext
+from mailhub.projects.tasks import cut_days
 from mailhub.security import audit
 from mailhub.security.context import ProjectContext
 from mailhub.web import forms, htmx
@@ -93,6 +94,8 @@ def save_settings(context: ProjectContext, request: Request) -> dict[str, Any] |
         except service.ProjectRefused as refusal:
             form.refuse(refusal.field, refusal.message)
         else:
+            if "time_zone" in changed:
+                request.enqueue(cut_days, context.project.id)
             if changed:
                 audit.note(request, "project.changed", context.project, name=context.project.name, changed=changed)
             request.notice(_("The settings are saved."))

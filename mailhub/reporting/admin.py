@@ -68,6 +68,10 @@ class Worker:
     last_seen_at: datetime
     last_progress_at: datetime | None
     silent_seconds: float
+    #: What runs, its ids as JSON, since when; empty where nothing does.
+    task: str = ""
+    task_args: str = ""
+    task_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

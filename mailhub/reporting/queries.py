@@ -134,6 +134,15 @@ class LinkClicks:
     machine_redirected: int
     unique_machine_redirected: int
 
+    @property
+    def human_redirected(self) -> int:
+        return self.redirected - self.machine_redirected
+
+    @property
+    def human_unique(self) -> int:
+        """People of whose clicks on it at least one was no machine's."""
+        return self.unique_redirected - self.unique_machine_redirected
+
 
 @dataclass(frozen=True, slots=True)
 class DomainCounts:
@@ -166,7 +175,7 @@ class CampaignReport:
 
 @dataclass(frozen=True, slots=True)
 class CampaignSummary:
-    """A campaign's row in the table of campaigns."""
+    """A campaign's row in the table of campaigns. Rates are people per letter sent."""
 
     campaign_id: int
     audience: int
@@ -179,16 +188,18 @@ class CampaignSummary:
     redirected: int
     unique_opened: int
     unique_redirected: int
+    unique_machine_opened: int
+    unique_machine_redirected: int
     bounced: int
     unsubscribed: int
 
     @property
     def open_rate(self) -> float | None:
-        return share(self.unique_opened, self.sent)
+        return share(self.unique_opened - self.unique_machine_opened, self.sent)
 
     @property
     def click_rate(self) -> float | None:
-        return share(self.unique_redirected, self.sent)
+        return share(self.unique_redirected - self.unique_machine_redirected, self.sent)
 
     @property
     def unsubscribe_rate(self) -> float | None:
@@ -197,7 +208,7 @@ class CampaignSummary:
 
 @dataclass(frozen=True, slots=True)
 class RecentCampaign:
-    """A started campaign on the project's home page."""
+    """A started campaign on the project's home page. Rates are people per letter sent."""
 
     campaign_id: int
     name: str
@@ -213,6 +224,8 @@ class RecentCampaign:
     deferred: int
     unique_opened: int
     unique_redirected: int
+    unique_machine_opened: int
+    unique_machine_redirected: int
     unsubscribed: int
 
     @property
@@ -222,11 +235,11 @@ class RecentCampaign:
 
     @property
     def open_rate(self) -> float | None:
-        return share(self.unique_opened, self.sent)
+        return share(self.unique_opened - self.unique_machine_opened, self.sent)
 
     @property
     def click_rate(self) -> float | None:
-        return share(self.unique_redirected, self.sent)
+        return share(self.unique_redirected - self.unique_machine_redirected, self.sent)
 
     @property
     def unsubscribe_rate(self) -> float | None:

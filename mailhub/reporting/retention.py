@@ -18,6 +18,7 @@ KEPT = {
     "purge_rate_limits": timedelta(days=1),
     "purge_idempotency_keys": timedelta(hours=48),
     "purge_worker_heartbeats": timedelta(days=1),
+    "purge_queue_minutes": timedelta(days=7),
 }
 _LATE = ("purge_old_messages", "purge_old_contents", "purge_old_events")
 

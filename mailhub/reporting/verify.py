@@ -1,30 +1,32 @@
-"""Do the rollups say what the raw events say? A recount in one snapshot, and the mending of what differs."""
+"""Do the rollups say what the raw events say? A recount, and the mending of what differs while events come in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+import psycopg
+from psycopg.rows import tuple_row
+from sqlalchemy import Connection, Engine, Row
+from sqlalchemy.exc import OperationalError
 
+from mailhub.mail.lane import LANES, lanes_of_domains
+from mailhub.reporting import rollups
 from mailhub.reporting.named import SQL
+from mailhub.reporting.rollups import COUNTS, HITS, LINK_HITS, LinkReaction, Moves, Reaction, Rollup
 
-COUNTS = (
-    "sent", "opened", "redirected", "hardbounced", "softbounced", "unsubscribed", "complained", "deferred", "blocked",
-    "unknown",
-)  # fmt: skip
-_UNIQUE = ("unique_opened", "unique_redirected")
-#: Rollup → the columns of its key, and the numbers in the order of the statements' arrays.
-ROLLUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "project_days": (("project_id", "day"), COUNTS),
-    "campaigns": (("project_id", "campaign_id"), (*COUNTS, *_UNIQUE)),
-    "campaign_days": (("project_id", "campaign_id", "day"), COUNTS),
-    "domains": (("project_id", "campaign_id", "email_domain"), COUNTS),
-    "links": (("project_id", "campaign_id", "link_id"), ("redirected", "unique_redirected")),
-    "reactions": (("project_id", "campaign_id", "subscriber_id"), ("opened", "redirected")),
-    "link_reactions": (("project_id", "campaign_id", "link_id", "subscriber_id"), ("redirected",)),
+_PERSON = ("project_id", "campaign_id", "subscriber_id")
+#: Every rollup by its name: single people before what counts them, then in the order in which they are written.
+ALL: Mapping[str, Rollup] = {
+    "reactions": Rollup("campaign_reaction", _PERSON, (*HITS, "left")),
+    "link_reactions": Rollup("campaign_link_reaction", (*_PERSON[:2], "link_id", "subscriber_id"), LINK_HITS),
+    **rollups.ROLLUPS,
 }
+#: Rollups whose last columns count people → how many columns come before.
+_COUNT_PEOPLE = {"links": len(LINK_HITS), "campaigns": len(COUNTS)}
+_SWEPT = ("sweep_campaign_days", "sweep_provider_days", "sweep_project_days")
+_Found = dict[str, Sequence[Row[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Difference:
     """One number of a rollup that is not what a recount says."""
 
     rollup: str
+    project_id: int
     key: str
     column: str
     rolled: int
@@ -41,39 +44,124 @@ class Difference:
         return f"{self.rollup} {self.key}: {self.column} is {self.rolled}, recounted {self.recounted}"
 
 
-def verify(engine: Engine, *, repair: bool = False) -> list[Difference]:
-    """Every difference between rollups and raw events; with `repair` the rollups are set to the recount.
+class RepairBusy(Exception):
+    """Another repair goes on and does not end soon."""
 
-    Compared are days and campaigns that began after the oldest raw events. Reading takes one snapshot and stops
-    nobody; a repair keeps new events waiting until it is done.
+
+def verify(engine: Engine, *, project_id: int | None = None, repair: bool = False) -> list[Difference]:
+    """Every difference between rollups and raw events, of one project or of all; with `repair` they are mended.
+
+    Compared are days and campaigns that began after the oldest raw events. Nobody waits for it, and no week of raw
+    events is dropped meanwhile. Providers' days are counted by the table of domains that this code has: after it has
+    grown, one repair is due.
     """
-    found: list[Difference] = []
-    isolation = "READ COMMITTED" if repair else "REPEATABLE READ"
-    with engine.connect().execution_options(isolation_level=isolation) as connection:
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-        if repair:
-            connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
-            connection.execute(SQL["lock_rollups"].text)
-        floor = connection.execute(SQL["raw_floor"].text).scalar_one()
-        for rollup, (key, columns) in ROLLUPS.items():
-            for row in connection.execute(SQL[f"verify_{rollup}"].text, {"floor": floor}).all():
-                found += _differences(rollup, key, columns, row)
-                if repair:
-                    _mend(connection, rollup, key, row)
-        if repair:
-            connection.commit()
+    with engine.begin() as connection:
+        projects = connection.execute(SQL["all_projects"].text, {"project_id": project_id}).scalars().all()
+        differences = _differences(_recount(connection, projects))
+    if not repair:
+        return differences
+    return [one for wrong in sorted({one.project_id for one in differences}) for one in repair_project(engine, wrong)]
+
+
+def repair_project(engine: Engine, project_id: int, *, wait_seconds: float = 600) -> list[Difference]:
+    """Add to a project's rollups what they lack; gives what differed.
+
+    Exact while events are stored and marked: what a rollup lacks is read at one moment of rollup and events together
+    and stays the same, and how many people are new is seen in their own rows under their locks. Repairs wait for one
+    another: RepairBusy when that takes too long.
+    """
+    with engine.begin() as connection:
+        _wait(connection, wait_seconds, "repair_alone")
+        found = _recount(connection, [project_id])
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        with driver.cursor(row_factory=tuple_row) as cursor:
+            _mend(cursor, found)
+    for statement in _SWEPT:
+        with engine.begin() as connection:
+            connection.execute(SQL[statement].text, {"project_id": project_id})
+    return _differences(found)
+
+
+def cut_days_again(engine: Engine, project_id: int) -> list[Difference]:
+    """After a change of a project's time zone: count its days again from the raw events; gives what differed.
+
+    First everybody who may still cut by the old zone is waited for. Days whose raw events have been dropped stay.
+    Raises RepairBusy at once where another repair goes on.
+    """
+    with engine.begin() as connection:
+        _wait(connection, 60, "wait_for_projects", project_id=[project_id])
+    return repair_project(engine, project_id, wait_seconds=0.1)
+
+
+def _wait(connection: Connection, seconds: float, statement: str, **binds: Any) -> None:
+    connection.execute(SQL["wait_at_most"].text, {"wait": f"{seconds * 1000:.0f}ms"})
+    try:
+        connection.execute(SQL[statement].text, binds)
+    except OperationalError as error:
+        if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+            raise RepairBusy("another repair of the rollups goes on; try again when it is done") from None
+        raise
+
+
+def _recount(connection: Connection, projects: Sequence[int]) -> _Found:
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    connection.execute(SQL["keep_partitions"].text)
+    lanes = lanes_of_domains()
+    binds = {
+        "projects": list(projects),
+        "floor": connection.execute(SQL["raw_floor"].text).scalar_one(),
+        "domains": list(lanes),
+        "providers": [LANES[lane] for lane in lanes.values()],
+    }
+    found: _Found = {}
+    for name in ALL:
+        statement = SQL[f"verify_{name}"]
+        found[name] = connection.execute(statement.text, {bind: binds[bind] for bind in statement.binds}).all()
     return found
 
 
-def _differences(rollup: str, key: Sequence[str], columns: Sequence[str], row: Any) -> list[Difference]:
-    where = " ".join(f"{name.removesuffix('_id')} {getattr(row, name)}" for name in key)
+def _differences(found: _Found) -> list[Difference]:
     return [
-        Difference(rollup, where, column, rolled, recounted)
-        for column, rolled, recounted in zip(columns, row.rolled, row.recounted, strict=True)
+        Difference(name, row.project_id, where, column, rolled, recounted)
+        for name, rollup in ALL.items()
+        for row in found[name]
+        for where in [" ".join(f"{key.removesuffix('_id')} {getattr(row, key)}" for key in rollup.key)]
+        for column, rolled, recounted in zip(rollup.counts, row.rolled, row.recounted, strict=True)
         if rolled != recounted
     ]
 
 
-def _mend(connection: Connection, rollup: str, key: Sequence[str], row: Any) -> None:
-    values = {name: getattr(row, name) for name in key}
-    connection.execute(SQL[f"repair_{rollup}"].text, {**values, "counts": list(row.recounted)})
+def _mend(cursor: psycopg.Cursor[Any], found: _Found) -> None:
+    moves = Moves()
+    leavings = []
+    for row in found["reactions"]:
+        opened, redirected, by_machine, redirected_by_machine, left = _lacking(row)
+        moves.people[tuple(row[:3])] = Reaction(
+            opened, redirected, by_machine, redirected_by_machine, row.first_opened_at, row.first_redirected_at
+        )
+        if left:
+            leavings.append((*row[:3], row.unsubscribed_at))
+    for row in found["link_reactions"]:
+        redirected, by_machine = _lacking(row)
+        moves.clicks[tuple(row[:4])] = LinkReaction(redirected, by_machine, row.first_redirected_at)
+    moves.meet(cursor)
+    if leavings:
+        rollups.run(cursor, "mend_leavings", (*_PERSON, "unsubscribed_at"), leavings)
+    for name, rollup in rollups.ROLLUPS.items():
+        for row in found[name]:
+            key = tuple(row[: len(rollup.key)])
+            lacking = _lacking(row)
+            if name in _COUNT_PEOPLE:
+                # What single rows lacked has just been counted; here people's own rows and their number are made equal.
+                first = _COUNT_PEOPLE[name]
+                lacking[first:] = [known - n for known, n in zip(row.known, row.rolled[first:], strict=True)]
+            if name == "campaigns" and row.last_event_at is not None:
+                moves.last_event_at[key] = row.last_event_at
+            for place, n in enumerate(lacking):
+                moves.add(name, key, place, n)
+    moves.write(cursor)
+
+
+def _lacking(row: Row[Any]) -> list[int]:
+    return [recounted - rolled for rolled, recounted in zip(row.rolled, row.recounted, strict=True)]

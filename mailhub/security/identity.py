@@ -61,8 +61,11 @@ def _api_key(request: Request) -> Identity | None:
     key_id, secret = given
     now = datetime.now(UTC)
     key = request.dbsession.scalars(
-        select(ApiKey).where(
+        select(ApiKey)
+        .join(Project, Project.id == ApiKey.project_id)
+        .where(
             ApiKey.key_id == key_id,
+            Project.archived_at.is_(None),
             ApiKey.revoked_at.is_(None),
             or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now),
         )

@@ -6,7 +6,7 @@ from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 from sqlalchemy import select
 
-from mailhub.models import Campaign
+from mailhub.models import Campaign, StatsShare
 from mailhub.security.context import ProjectContext, number_of
 
 
@@ -22,3 +22,14 @@ class CampaignStatsContext(ProjectContext):
         if found is None:
             raise HTTPNotFound()
         self.campaign: Campaign = found
+
+
+class ShareContext(CampaignStatsContext):
+    """A shared link of the campaign's report, whether it still works or not."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        found = request.dbsession.get(StatsShare, (self.project.id, number_of(request, "share_id")))
+        if found is None or found.campaign_id != self.campaign.id:
+            raise HTTPNotFound()
+        self.share: StatsShare = found

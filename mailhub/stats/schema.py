@@ -16,8 +16,11 @@ from mailhub.web.i18n import _
 MAX_DAYS = 1_100
 
 
+_BY_MACHINES = "by scanners and by mail programs that fetch ahead; known a minute after the hit."
+
+
 class CountsOut(BaseModel):
-    """Events by type. Opens and clicks are every hit."""
+    """Events by type. Opens and clicks are every hit; people's are the difference to the machines'."""
 
     sent: int
     opened: int
@@ -26,19 +29,23 @@ class CountsOut(BaseModel):
     softbounced: int
     unsubscribed: int
     complained: int
+    machine_opened: int = Field(description=f"The part of `opened` {_BY_MACHINES}")
+    machine_redirected: int = Field(description=f"The part of `redirected` {_BY_MACHINES}")
 
 
 class CampaignCountsOut(CountsOut):
-    """`unique_*` are people. `machine_*` are hits of scanners and prefetching mail programs: 0 until classified."""
+    """`unique_*` are people to whom the letter went."""
 
     unique_opened: int
     unique_redirected: int
-    machine_opened: int = Field(0, description="Opens by machines; part of `opened`. 0 until hits are classified.")
-    machine_redirected: int = Field(0, description="Clicks by machines; part of `redirected`. 0 until classified.")
+    unique_machine_opened: int = Field(description="The part of `unique_opened` for whom only machines opened.")
+    unique_machine_redirected: int = Field(
+        description="The part of `unique_redirected` for whom only machines clicked."
+    )
 
 
 class LinkOut(BaseModel):
-    """A link of the letter: every click, and different people."""
+    """A link of the letter: every click, and different people; the machines' part of both."""
 
     id: str
     position: int
@@ -46,6 +53,8 @@ class LinkOut(BaseModel):
     label: str
     redirected: int
     unique_redirected: int
+    machine_redirected: int
+    unique_machine_redirected: int
 
 
 class DayOut(CountsOut):
@@ -97,6 +106,8 @@ def campaign_stats_out(report: CampaignReport) -> CampaignStatsOut:
             **_counts(totals.counts),
             unique_opened=totals.unique_opened,
             unique_redirected=totals.unique_redirected,
+            unique_machine_opened=totals.unique_machine_opened,
+            unique_machine_redirected=totals.unique_machine_redirected,
         ),
         links=[
             LinkOut(
@@ -106,6 +117,8 @@ def campaign_stats_out(report: CampaignReport) -> CampaignStatsOut:
                 label=link.label,
                 redirected=link.redirected,
                 unique_redirected=link.unique_redirected,
+                machine_redirected=link.machine_redirected,
+                unique_machine_redirected=link.unique_machine_redirected,
             )
             for link in report.links
         ],

@@ -1,7 +1,8 @@
-"""The project's home page and a campaign's numbers: rollups only, a few statements by key."""
+"""The project's home page: rollups only, a few statements by key."""
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,13 +11,18 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from mailhub.models import CampaignState
+from mailhub.reporting import overview as overview_rows
 from mailhub.reporting import queries
-from mailhub.reporting.queries import RecentCampaign
+from mailhub.reporting.growth import lists_growth
+from mailhub.reporting.queries import COUNTS, RecentCampaign
 from mailhub.security.context import ProjectContext
-from mailhub.stats import periods
-from mailhub.stats.resources import CampaignStatsContext
-from mailhub.web import htmx
+from mailhub.stats import listing, periods
+from mailhub.web import htmx, sheets
 
+#: From these shares on the page warns. Complaints: Gmail asks senders to stay under 0.1% and never to reach 0.3%
+#: (Google's sender guidelines). Bounces: the large sending services ask questions at 2%.
+COMPLAINTS_WARN = 0.001
+BOUNCES_WARN = 0.02
 MOVING = (CampaignState.SENDING, CampaignState.PAUSED)
 
 
@@ -48,44 +54,30 @@ def campaigns(context: ProjectContext, request: Request) -> dict[str, Any] | Res
     return values
 
 
-@view_config(route_name="stats.campaign", permission="stats:view", request_method="GET",
-             renderer="stats/campaign.html")  # fmt: skip
-def campaign(context: CampaignStatsContext, request: Request) -> dict[str, Any] | Response:
-    """A campaign's numbers as a page of their own, for who has no script and for printing."""
-    if context.campaign.started_at is None:
-        path = request.route_path("campaigns.show", project=context.project.slug, campaign_id=context.campaign.id)
-        return htmx.redirect(request, path)
-    return {
-        "campaign": context.campaign,
-        "report": queries.campaign_report(request.dbsession, context.project.id, context.campaign.id),
-    }
-
-
-@view_config(route_name="stats.campaign", permission="stats:view", request_method="GET",
-             hx_target="campaign-report", renderer="stats/_campaign_report.html")  # fmt: skip
-def report(context: CampaignStatsContext, request: Request) -> dict[str, Any] | Response:
-    """The part that polls: one statement while nothing has happened."""
-    project_id, found = context.project.id, context.campaign
-    totals = queries.campaign_totals(request.dbsession, project_id, found.id)
-    version = f"{totals.version}-{int(totals.is_live(found.started_at))}-{request.locale_name}"
-    if htmx.unchanged(request, version):
-        return htmx.not_modified(version)
-    return {
-        "campaign": found,
-        "report": queries.campaign_report(request.dbsession, project_id, found.id, totals=totals),
-    }
+@view_config(route_name="stats.overview_csv", permission="stats:view", request_method="GET")
+def overview_csv(context: ProjectContext, request: Request) -> Response:
+    """The days of the period as a file."""
+    days = periods.days_of(request.GET.get("days"))
+    period = periods.period_of(request.dbsession, context.project, days, now=datetime.now(UTC))
+    name = f"{context.project.slug}-{period.since}-{period.last}.csv"
+    rows = ((day.date.isoformat(), *astuple(day.counts)) for day in period.series)
+    return sheets.answer(name, (("day", *COUNTS), *rows))
 
 
 def _period(context: ProjectContext, request: Request) -> dict[str, Any]:
-    days = periods.days_of(request.GET.get("days"))
-    zone = context.project.time_zone
+    project, dbsession = context.project, request.dbsession
+    period = periods.period_of(dbsession, project, periods.days_of(request.GET.get("days")), now=datetime.now(UTC))
+    started = overview_rows.campaigns(dbsession, project.id, *period.moments, most=listing.MOST)
     return {
-        "period": periods.period_of(
-            request.dbsession, context.project.id, zone, days, now=datetime.now(UTC)
-        ),
+        "period": period,
         "periods": periods.PERIODS,
         "change": periods.change,
-        "zone": zone,
+        "zone": period.zone,
+        "providers": overview_rows.providers(dbsession, project.id, period.since, period.until),
+        "best": listing.best(started),
+        "lists": lists_growth(dbsession, project.id, period.since, period.until),
+        "bounces_warn": BOUNCES_WARN,
+        "complaints_warn": COMPLAINTS_WARN,
     }
 
 
@@ -93,6 +85,7 @@ def _sending(recent: list[RecentCampaign], request: Request) -> dict[str, Any]:
     moving = [one for one in recent if one.state in MOVING]
     version = "-".join(
         f"{one.campaign_id}.{one.state}.{one.audience}.{one.settled}.{one.unique_opened}.{one.unique_redirected}"
+        f".{one.unique_machine_opened}.{one.unique_machine_redirected}.{one.unsubscribed}"
         for one in recent
     )
     return {

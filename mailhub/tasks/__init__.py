@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from pyramid.config import Configurator
@@ -26,6 +27,8 @@ log = logs.get(__name__)
 #: serialization_failure, deadlock_detected: the transaction may simply be run again.
 RETRIED_SQLSTATES = frozenset({"40001", "40P01"})
 RETRIES = 3
+#: So many ended runs of a periodic task are remembered.
+HISTORY = 50
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,8 @@ def task_request(registry: Any) -> Request:
 
 def run(registry: Any, spec: TaskSpec, args: tuple[Any, ...]) -> None:
     """Run a task now, in this process; serialization failures are tried again."""
-    if spec.every is not None and not _note_start(registry, spec.name):
+    begun = _note_start(registry, spec.name) if spec.every is not None else None
+    if spec.every is not None and begun is None:
         return
     error = ""
     started = time.monotonic()
@@ -141,8 +145,8 @@ def run(registry: Any, spec: TaskSpec, args: tuple[Any, ...]) -> None:
         raise
     finally:
         log.debug("task.done", task=spec.name, ids=args, seconds=round(time.monotonic() - started, 3))
-        if spec.every is not None:
-            _note_end(registry, spec.name, error)
+        if begun is not None:
+            _note_end(registry, spec.name, begun, error)
 
 
 def _run_once(registry: Any, spec: TaskSpec, args: tuple[Any, ...]) -> None:
@@ -158,25 +162,42 @@ def _run_once(registry: Any, spec: TaskSpec, args: tuple[Any, ...]) -> None:
             request._process_finished_callbacks()
 
 
-def _note_start(registry: Any, name: str) -> bool:
-    """Write down that a periodic task begins; False where the operator has paused it."""
+def _note_start(registry: Any, name: str) -> datetime | None:
+    """Write down that a periodic task begins; None where the operator has paused it."""
     with side_transaction(registry) as session:
         row = session.execute(
             text(
                 "INSERT INTO periodic_run AS p (name, started_at) VALUES (:name, clock_timestamp())"
                 " ON CONFLICT (name) DO UPDATE SET started_at ="
-                " CASE WHEN p.paused THEN p.started_at ELSE clock_timestamp() END RETURNING NOT p.paused"
+                " CASE WHEN p.paused THEN p.started_at ELSE clock_timestamp() END"
+                " RETURNING CASE WHEN NOT p.paused THEN p.started_at END"
             ),
             {"name": name},
         )
-        return bool(row.scalar_one())
+        begun: datetime | None = row.scalar_one()
+        return begun
 
 
-def _note_end(registry: Any, name: str, error: str) -> None:
+def _note_end(registry: Any, name: str, begun: datetime, error: str) -> None:
+    """Write down how it ended; of its runs the last HISTORY are kept."""
     with side_transaction(registry) as session:
         session.execute(
             text("UPDATE periodic_run SET finished_at = clock_timestamp(), error = :error WHERE name = :name"),
             {"name": name, "error": error},
+        )
+        session.execute(
+            text(
+                "INSERT INTO periodic_history (name, started_at, finished_at, error)"
+                " VALUES (:name, :begun, clock_timestamp(), :error) ON CONFLICT DO NOTHING"
+            ),
+            {"name": name, "begun": begun, "error": error},
+        )
+        session.execute(
+            text(
+                "DELETE FROM periodic_history WHERE name = :name AND started_at <= (SELECT started_at"
+                " FROM periodic_history WHERE name = :name ORDER BY started_at DESC OFFSET :kept LIMIT 1)"
+            ),
+            {"name": name, "kept": HISTORY},
         )
 
 

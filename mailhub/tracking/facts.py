@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from mailhub.events.service import Event
 from mailhub.mail.tokens import Claims
 from mailhub.models import MessageKind
-from mailhub.reporting import hits as facts
+from mailhub.reporting import spools as facts
 from mailhub.tracking.hit import Hit
 from mailhub.tracking.memory import StoredLink
 

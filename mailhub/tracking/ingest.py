@@ -18,7 +18,7 @@ from psycopg.rows import tuple_row
 
 from mailhub import logs, metrics
 from mailhub.events import service as events
-from mailhub.reporting import hits as facts
+from mailhub.reporting import spools as facts
 from mailhub.tracking import spool
 from mailhub.tracking.facts import events_of
 from mailhub.tracking.hit import BadHit, Hit, decode

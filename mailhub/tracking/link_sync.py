@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from mailhub import logs, metrics
-from mailhub.reporting import hits as facts
+from mailhub.reporting import spools as facts
 from mailhub.tracking.link_copy import LinkCopy, Place
 
 log = logs.get(__name__)

@@ -20,10 +20,15 @@ SMALLEST, LARGEST = 1e-9, 1e15
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line or one set of bars: a name, and a value a label. None is a gap (no data), not a zero."""
+    """One line or one set of bars: a name, and a value a label. None is a gap (no data), not a zero.
+
+    `before` is the place of the series with which this one is compared, 0 for the first: it is drawn paler and dotted,
+    in that one's colour.
+    """
 
     name: str
     values: Sequence[float | None]
+    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +43,14 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A series as geometry. `runs` are unbroken stretches of the line; `dots` points without a neighbour."""
+    """A series as geometry. `runs` are unbroken stretches of the line; `dots` points without a neighbour.
+
+    `number` is that of its colour; `pale` says that it stands for an earlier time.
+    """
 
     name: str
     number: int
+    pale: bool = False
     runs: tuple[str, ...] = ()
     areas: tuple[str, ...] = ()
     dots: tuple[tuple[float, float], ...] = ()
@@ -141,11 +150,14 @@ def _chart(
         raise ValueError(f"a chart has 1 to {MAX_SERIES} series, not {len(series)}")
     if any(len(one.values) != len(labels) for one in series):
         raise ValueError("every series has one value a label")
+    if any(one.before is not None and not 0 <= one.before < len(series) for one in series):
+        raise ValueError("a series is compared with one of the chart")
     top = max((_number(value) for one in series for value in one.values), default=0)
     scale = nice_scale(top)
     ceiling = scale[-1]
     draw = _line if kind == "line" else _bars
-    drawn = tuple(draw(one, index, len(series), ceiling) for index, one in enumerate(series))
+    total = len(series) if kind == "bar" else sum(one.before is None for one in series)
+    drawn = tuple(draw(one, index, total, ceiling) for index, one in enumerate(series))
     places = [
         _x(index, len(labels)) if kind == "line" else (index + 0.5) * WIDTH / len(labels) for index in _thin(labels)
     ]
@@ -176,7 +188,8 @@ def _line(series: Series, index: int, total: int, ceiling: float) -> Drawn:
     areas = [_points([(run[0][0], HEIGHT), *run, (run[-1][0], HEIGHT)]) for run in lines if index == 0 and total <= 3]
     return Drawn(
         name=series.name,
-        number=index + 1,
+        number=_colour(series, index),
+        pale=series.before is not None,
         runs=tuple(_points(run) for run in lines),
         areas=tuple(areas),
         dots=tuple(run[0] for run in runs if len(run) == 1),
@@ -193,7 +206,13 @@ def _bars(series: Series, index: int, total: int, ceiling: float) -> Drawn:
         height = HEIGHT - _y(_number(value), ceiling)
         left = at * slot + (slot - group) / 2 + index * width
         bars.append(Bar(_short(left), _short(HEIGHT - height), _short(width), _short(height)))
-    return Drawn(name=series.name, number=index + 1, bars=tuple(bars))
+    return Drawn(
+        name=series.name, number=_colour(series, index), pale=series.before is not None, bars=tuple(bars)
+    )
+
+
+def _colour(series: Series, index: int) -> int:
+    return (index if series.before is None else series.before) + 1
 
 
 def _thin(labels: Sequence[str], most: int = 7) -> list[int]:
@@ -230,5 +249,5 @@ def _short(value: float) -> float:
     return round(value, 1)
 
 
-#: What templates may call themselves: `line_chart(id, title, finding, labels, [series(name, values)])`.
+#: What templates may call themselves: `line_chart(id, title, finding, labels, [series(name, values, before=0)])`.
 CHARTS = {"sparkline": sparkline, "line_chart": line_chart, "bar_chart": bar_chart, "series": Series}

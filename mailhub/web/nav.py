@@ -43,10 +43,22 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
     (
         _("Marketing"),
         (
-            Door(_("Overview"), "stats.overview", "house", "project:view", ("stats.overview",)),
-            Door(_("Campaigns"), "campaigns.index", "send", "campaigns:view", ("campaigns.", "stats.campaign")),
+            Door(
+                _("Overview"),
+                "stats.overview",
+                "house",
+                "project:view",
+                ("stats.overview", "stats.campaigns", "stats.left"),
+            ),
+            Door(
+                _("Campaigns"),
+                "campaigns.index",
+                "send",
+                "campaigns:view",
+                ("campaigns.", "stats.campaign", "stats.compare", "stats.share"),
+            ),
             Door(_("Subscribers"), "lists.subscribers", "users", "subscribers:view", ("lists.subscriber",)),
-            Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.",)),
+            Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.", "stats.list")),
             Door(_("Imports"), "lists.imports", "file-up", "imports:view", ("lists.import",)),
         ),
     ),

@@ -69,8 +69,14 @@ class Described:
         return self.path.removeprefix("/api/v1/").split("/")[0]
 
 
-def document(registry: Any) -> dict[str, Any]:
-    """The OpenAPI 3.1 document."""
+def document(
+    registry: Any,
+    *,
+    description: str = "Lists, subscribers, imports, campaigns, single letters and statistics of one project.",
+    url: str = "",
+    key: str = "A project's key: mh_…",
+) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of this process's API, the site's unless something else is said."""
     known = operations(registry)
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = []
     for one in known:
@@ -88,13 +94,13 @@ def document(registry: Any) -> dict[str, Any]:
         "info": {
             "title": "mailhub",
             "version": "1",
-            "description": "Lists, subscribers, imports, campaigns, single letters and statistics of one project.",
+            "description": description,
         },
-        "servers": [{"url": registry.mailhub.public_url}],
+        "servers": [{"url": url or registry.mailhub.public_url}],
         "security": [{"key": []}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "A project's key: mh_…"}},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": key}},
             "schemas": {**definitions.get("$defs", {}), "Problem": _PROBLEM},
         },
     }

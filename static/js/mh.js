@@ -143,13 +143,14 @@ for (const n of ["dragenter", "dragover", "dragleave", "drop"]) on(n, e => {
   if (n === "drop" && e.dataTransfer.files.length) { const i = $("input", z); i.files = e.dataTransfer.files; i.dispatchEvent(new Event("change", {bubbles: true})); }
 });
 
-/* Clicks: copy, insert at the caret, preview width, dialogs for browsers without commands, menus. */
+/* Clicks: copy, print, insert at the caret, preview width, dialogs for browsers without commands, menus. */
 on("click", e => {
-  const b = e.target.closest("[data-copy],[data-insert],[data-width],[command]");
+  const b = e.target.closest("[data-copy],[data-print],[data-insert],[data-width],[command]");
   for (const m of all("[data-menu][open]")) if (!m.contains(e.target)) m.open = false;
   if (!b) return;
   const v = b.dataset;
-  if (v.copy !== undefined) navigator.clipboard?.writeText(v.copy).then(() => toast(v.copied, "ok"));
+  if (v.print !== undefined) print();
+  else if (v.copy !== undefined) navigator.clipboard?.writeText(v.copy).then(() => toast(v.copied, "ok"));
   else if (v.insert) {
     const f = d.getElementById(v.into);
     f.setRangeText(v.insert, f.selectionStart, f.selectionEnd, "end");
@@ -217,6 +218,7 @@ function size(f) {
 function ready() {
   all("[data-counter-for]").forEach(c => { const f = d.getElementById(c.dataset.counterFor); if (f) count(f); });
   countdown();
+  all("[data-print]").forEach(b => { b.hidden = false; });
   all("[data-preview] iframe").forEach(f => { if (!f._mh) { f._mh = 1; f.addEventListener("load", () => size(f)); if (f.contentDocument?.readyState === "complete") size(f); } });
 }
 ready();

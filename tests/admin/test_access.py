@@ -11,10 +11,19 @@ from mailhub.models import Role, User, WebSession
 from mailhub.security.secrets import new_secret
 from tests.admin.conftest import PASSWORD
 from tests.client import ApiClient
+from tests.flows.world import doors, made_report, make_world
 
 PAGES = ["/admin", "/admin/projects", "/admin/projects.csv", "/admin/projects/1", "/admin/queues"]
+NUMBERS = ("volume", "bounces", "complaints", "movers", "suspects", "events", "reasons", "recipients")
+PAGES += [f"/admin/numbers/{name}" for name in NUMBERS] + [
+    "/admin/numbers/volume.csv",
+    "/admin/jobs",
+    "/admin/jobs/1.csv",
+]
 POSTS = [f"/admin/periodic/mailhub.lists.clean_imports/{action}" for action in ("pause", "resume", "run")]
+POSTS += ["/admin/suspects/1/look", "/admin/jobs", "/admin/jobs/1/cancel", "/admin/jobs/1/forget"]
 DOCUMENTS = [f"/api/v1/reports/{name}" for name in ("projects", "projects/1", "queues")]
+DOCUMENTS += [f"/api/v1/reports/{name}" for name in ("volume", "bounces", "complaints", "movers", "suspects", "jobs")]
 #: Everything that may be opened without being an admin.
 OPEN = {"accounts.sign_in", "accounts.sign_out", "static", "health.heartbeat", "health.lbheartbeat", "health.version"}
 
@@ -63,7 +72,7 @@ def test_admin_signs_in_and_out(visitor, root, dbsession):
     assert (cookie.get_nonstandard_attr("SameSite"), cookie.has_nonstandard_attr("HttpOnly")) == ("Strict", True)
     page = visitor.get("/admin")
     assert "root@people.test" in page.text
-    assert "All projects, for reading only" in page.text
+    assert "All projects of this installation" in page.text
     form = next(one for one in page.forms.values() if one.action == "/sign-out")
     form.submit(status=303)
     visitor.get("/admin", status=303)
@@ -125,6 +134,42 @@ def test_every_view_is_for_admins_but_the_known_few(reports_app):
             guarded.setdefault(name, set()).update(permissions or {"none"})
     assert routes - guarded.keys() == set()
     assert {name for name, asked in guarded.items() if asked != {"admin"}} == OPEN
+
+
+def test_everybody_sees_exactly_what_they_may(reports_app, visitor, admin_api, root, dbsession, build, settings):
+    """Every method of every route, by introspection: a stranger, an analyst, a project's owner, its key, an admin."""
+    world = make_world(build, settings, reports_app.registry.signer, "world")
+    analyst = build.user("analyst@people.test")
+    build.member(world.project, analyst, Role.ANALYST)
+    values = world.values | {"project_id": str(world.project.id), "pid": "1", "name": "mailhub.lists.clean_imports"}
+    values |= {"report": "suspects", "job_id": str(made_report(dbsession, reports_app.registry.mailhub).id)}
+    people = {
+        "stranger": visitor,
+        "analyst": visitor.new().sign_in(analyst, app="reports"),
+        "owner": visitor.new().sign_in(world.owner, app="reports"),
+        "admin": visitor.new().sign_in(root, app="reports"),
+    }
+    programs = {"key": visitor.api(dbsession, world.project.id), "token": admin_api}
+    seen, expected = {}, {}
+    for door in doors(reports_app.registry):
+        if door.route in OPEN or door.target:
+            continue
+        url, is_get = door.url(values), door.method == "GET"
+        assert door.names <= values.keys(), f"tests/flows/world.py has no value for {door.pattern}"
+        if door.route.startswith("api."):
+            allowed = 200
+            wanted = dict.fromkeys(people, 401) | {"key": 401, "token": allowed if is_get else None}
+        else:
+            # Without the form's token an admin's POST is refused, after it was looked at who asks.
+            allowed = (303 if door.route == "admin.home" else 200) if is_get else 400
+            wanted = {"stranger": 303, "analyst": 403, "owner": 403, "admin": allowed}
+        for who, status in wanted.items():
+            if status is not None:
+                answer = ({**people, **programs}[who]).request(url, method=door.method, expect_errors=True)
+                seen[door.method, url, who], expected[door.method, url, who] = answer.status_int, status
+                assert status != 303 or door.route == "admin.home" or "/sign-in" in answer.location
+    assert len(seen) > 150
+    assert {at: status for at, status in seen.items() if status != expected[at]} == {}
 
 
 def test_the_process_does_not_know_the_sites_routes(reports_app):

@@ -126,4 +126,6 @@ def read(page: Page, running: Running) -> None:
         seconds=5,
     )
     page.goto(campaign)
+    expect(page.locator("#campaign-results")).to_contain_text("Clicked")
+    page.goto(campaign + "/stats")
     expect(page.locator("#campaign-report")).to_contain_text("https://example.com/bread")

@@ -40,13 +40,24 @@ NO_PAGES = (
     "tracking.open",
     "tracking.click",
     "lists.import_rejected",
+    "stats.campaign_csv",
+    "campaigns.people_csv",
+    "stats.overview_csv",
+    "stats.campaigns_csv",
+    "stats.list_csv",
     "health.",
     "api.",
     "ui.",
     "mailbox.download",
 )
 #: Written by users, in a sandbox: their looks are the author's.
-FRAMES = ("campaigns.preview_frame", "transactional.frame", "mailbox.frame", "tracking.web_version")
+FRAMES = (
+    "campaigns.preview_frame",
+    "stats.campaign_map",
+    "transactional.frame",
+    "mailbox.frame",
+    "tracking.web_version",
+)
 #: What the browser says about a page that is not there; a refusal to run scripts in the letter's sandbox is meant.
 ALLOWED = ("Blocked script execution",)
 

@@ -138,6 +138,56 @@ def test_without_a_moment_the_databases_clock_counts(dbsession: Session, happen:
     assert timedelta(0) <= now - at < timedelta(seconds=30)
 
 
+def test_a_clock_that_is_ahead_is_not_believed(dbsession: Session, happen: Callable[..., Event]) -> None:
+    append_in(dbsession, [happen("OPENED", at=datetime.now(UTC) + timedelta(days=30))])
+    [(at, now)] = rows(dbsession, "SELECT at, clock_timestamp() FROM message_event")
+    assert at <= now + timedelta(seconds=5)
+
+
+def test_the_first_hours_since_the_start_are_counted_one_by_one(
+    dbsession: Session, build: Any, project: Project, happen: Callable[..., Event]
+) -> None:
+    start = NOON - timedelta(minutes=20)
+    started = build.campaign(project, started_at=start).id
+    moments = [
+        start - timedelta(microseconds=1), start, start + timedelta(minutes=59, seconds=59), start + timedelta(hours=1),
+        start + timedelta(hours=72) - timedelta(microseconds=1), start + timedelta(hours=72),
+    ]  # fmt: skip
+    append_in(dbsession, [happen("OPENED", at=at, campaign_id=started) for at in moments] + [happen("OPENED")])
+    assert rows(dbsession, "SELECT campaign_id, hour, opened FROM campaign_hour ORDER BY hour") == [
+        (started, 0, 2), (started, 1, 1), (started, 71, 1)
+    ]  # fmt: skip
+
+
+def test_hits_are_counted_by_what_they_were_made_with(dbsession: Session, happen: Callable[..., Event]) -> None:
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+    gmail = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
+    append_in(dbsession, [
+        happen("OPENED", user_agent=gmail), happen("OPENED", user_agent=firefox),
+        happen("REDIRECTED", user_agent=firefox), happen("UNSUBSCRIBED", user_agent=firefox), happen("OPENED"),
+        happen("OPENED", user_agent=firefox, kind="transactional"),
+    ])  # fmt: skip
+    assert rows(dbsession, "SELECT device, client, opened, redirected FROM campaign_device ORDER BY 1, 2") == [
+        ("", "", 1, 0), ("desktop", "Firefox", 1, 1), ("proxy", "Gmail", 1, 0)
+    ]  # fmt: skip
+    stored = "SELECT type, kind, device, client FROM message_event WHERE device <> '' OR client <> '' ORDER BY id"
+    assert rows(dbsession, stored) == [
+        ("OPENED", "campaign", "proxy", "Gmail"), ("OPENED", "campaign", "desktop", "Firefox"),
+        ("REDIRECTED", "campaign", "desktop", "Firefox"), ("OPENED", "transactional", "desktop", "Firefox"),
+    ]  # fmt: skip
+
+
+def test_a_day_is_counted_by_the_recipients_provider(dbsession: Session, happen: Callable[..., Event]) -> None:
+    append_in(dbsession, [
+        happen("SENT", email_domain="gmail.com"), happen("SENT", email_domain="googlemail.com", kind="transactional"),
+        happen("SENT", email_domain="bk.ru"), happen("COMPLAINED", email_domain="bk.ru"), happen("SENT"),
+        happen("SENT", email_domain="gmail.com", kind="test"),
+    ])  # fmt: skip
+    assert rows(dbsession, "SELECT day, provider, sent, complained FROM project_provider_day ORDER BY provider") == [
+        (date(2026, 11, 20), "gmail", 2, 0), (date(2026, 11, 20), "mailru", 1, 1), (date(2026, 11, 20), "other", 1, 0)
+    ]  # fmt: skip
+
+
 def test_outside_a_transaction_nothing_is_stored(live: Any) -> None:
     url = live.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url, autocommit=True) as connection, pytest.raises(RuntimeError):

@@ -10,11 +10,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pyramid.interfaces import IRoutesMapper
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mailhub.delivery import service as delivery
 from mailhub.delivery.ids import new_message_id
+from mailhub.events.marking import Mark, mark_in
 from mailhub.events.service import Event, append_in
+from mailhub.jobs import files
 from mailhub.lists import imports
 from mailhub.mail.lane import LANES
 from mailhub.mail.tokens import Kind, Signer
@@ -25,11 +28,13 @@ from mailhub.models import (
     CampaignCount,
     CampaignLane,
     CampaignState,
+    CampaignStats,
     CampaignVersion,
     ChunkLease,
     ImportRejectedRow,
     Link,
     Message,
+    MessageEvent,
     MessageKind,
     MessageState,
     OneTimeLink,
@@ -37,7 +42,9 @@ from mailhub.models import (
     RateBucket,
     RelayHealth,
     RelayLane,
+    ReportJob,
     Role,
+    StatsShare,
     SubscriberField,
     SubscriberImport,
     User,
@@ -50,6 +57,27 @@ from tests.build import Builder
 PLACEHOLDER = re.compile(r"{(\w+)(?::[^}]*)?}")
 CSV = "E-mail;Name;City\nanna@people.test;Anna;Kazan\nboris@people.test;Boris;Tver\n"
 HTML = '<h1>Hello, {{ name|default("friend") }}!</h1><p><a href="https://example.com/news">The news</a></p>'
+#: Three tracked links: words, a picture, a button; and one that only some people see.
+RICH_HTML = (
+    '<h1>Hello, {{ name|default("friend") }}!</h1>'
+    '<p>We write about <a href="https://example.com/news">The news</a>.</p>'
+    '<p><a href="https://example.com/autumn"><img alt="Autumn" width="480" height="120" src="data:image/svg+xml;base64,'
+    "PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI0ODAiIGhlaWdodD0iMTIwIj48cmVjdCB3aWR0aD0iNDgwIiBoZWln"
+    'aHQ9IjEyMCIgZmlsbD0iI2Y0Yjg2MCIvPjwvc3ZnPg=="></a></p>'
+    '<p><a href="https://example.com/order?what=an-apple-pie" style="display:inline-block;padding:10px 20px;'
+    'background:#0b6b42;color:#ffffff;border-radius:6px">Order</a></p>'
+    '{% if city == "Kazan" %}<p><a href="https://example.com/kazan">For Kazan</a></p>{% endif %}'
+)
+RICH_LINKS = (("https://example.com/news", "The news"), ("https://example.com/autumn", "Autumn"),
+              ("https://example.com/order?what=an-apple-pie", "Order"), ("https://example.com/kazan", "For Kazan"))
+
+
+#: A phone, Gmail's proxy, and Apple's, which opens everything.
+AGENTS = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/22B83",
+    "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
+    "Mozilla/5.0",
+)
 
 
 @dataclass(frozen=True)
@@ -108,6 +136,9 @@ class World:
     #: Route → other values, where the usual object is past this page.
     special: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    #: Route → query strings with which its page looks different.
+    queries: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
     def values_for(self, door: Door) -> dict[str, str]:
         """A value for every placeholder of this door."""
         return self.values | {"token": self.tokens.get(door.route, "")} | self.special.get(door.route, {})
@@ -119,6 +150,8 @@ class World:
         for name, value, what in self.others:
             if name in door.names:
                 yield what, door.url(values | {name: value})
+        for query in self.queries.get(door.route, ()) if door.method == "GET" else ():
+            yield query, door.url(values) + query
 
 
 def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *, language: str = "en") -> World:
@@ -171,6 +204,13 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
             OneTimeLink(token_hash=digest(link), user_id=helper.id, expires_at=datetime.now(UTC) + timedelta(hours=1)),
         ]
     )
+    share_token = new_token()
+    share = StatsShare(project_id=project.id, campaign_id=sent.id, token_hash=digest(share_token), name="Our client")
+    over = StatsShare(
+        project_id=project.id, campaign_id=sent.id, token_hash=digest(new_token()), created_by=helper.id,
+        expires_at=datetime.now(UTC) - timedelta(days=1),
+    )  # fmt: skip
+    session.add_all([share, over])
     session.commit()
     world.values = {
         "project": project.slug,
@@ -184,8 +224,15 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "user_id": str(helper.id),
         "session_id": str(web_session.id),
         "message_id": str(letter.id),
+        "share_id": str(share.id),
+        "table": "report",
     }
-    world.special = {"lists.import_columns": {"import_id": str(waiting.id)}}
+    world.special = {
+        "lists.import_columns": {"import_id": str(waiting.id)},
+        "stats.campaign_csv": {"campaign_id": str(sent.id), "table": "report"},
+        "stats.share_revoke": {"campaign_id": str(sent.id)},
+    }
+    world.queries = {"stats.compare": (f"?a={sent.id}&b={sending.id}",), "stats.overview": ("?days=7",)}
     world.others = [
         ("list_id", str(partners.id), "double opt-in"),
         ("campaign_id", str(empty.id), "empty"),
@@ -213,11 +260,15 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
             expires=int(datetime.now(UTC).timestamp()) + 86_400,
         ),
         "accounts.sign_in_link": link,
+        "stats.shared": share_token,
     }
     return world
 
 
-def _freeze(build: Builder, campaign: Campaign, project: Project, email: str, list_id: int, list_name: str) -> Link:
+def _freeze(
+    build: Builder, campaign: Campaign, project: Project, email: str, list_id: int, list_name: str,
+    links: tuple[tuple[str, str], ...] = RICH_LINKS[:1],
+) -> list[Link]:  # fmt: skip
     session = build.session
     session.add(
         CampaignVersion(
@@ -227,23 +278,24 @@ def _freeze(build: Builder, campaign: Campaign, project: Project, email: str, li
             list_id=list_id, list_name=list_name,
         )
     )  # fmt: skip
-    link = Link(
-        project_id=project.id, campaign_id=campaign.id, position=0, url="https://example.com/news", label="The news"
-    )
-    session.add(link)
+    made = [
+        Link(project_id=project.id, campaign_id=campaign.id, position=position, url=url, label=label)
+        for position, (url, label) in enumerate(links)
+    ]
+    session.add_all(made)
     session.commit()
-    return link
+    return made
 
 
 def _sent_campaign(build: Builder, project: Project, email: str, mailing_list: Any, people: list[Any]) -> Campaign:
     now = datetime.now(UTC)
     session = build.session
     campaign = build.campaign(
-        project, lists=[mailing_list], name="Autumn news", state=CampaignState.SENT, version=1, html=HTML,
+        project, lists=[mailing_list], name="Autumn news", state=CampaignState.SENT, version=1, html=RICH_HTML,
         started_at=now - timedelta(hours=3), fanned_out_at=now - timedelta(hours=3),
         finished_at=now - timedelta(hours=2),
     )  # fmt: skip
-    link = _freeze(build, campaign, project, email, mailing_list.id, mailing_list.name)
+    links = _freeze(build, campaign, project, email, mailing_list.id, mailing_list.name, RICH_LINKS)
     session.add(
         CampaignCount(project_id=project.id, campaign_id=campaign.id, audience=len(people), sent=len(people) - 1,
                       failed=1)
@@ -273,12 +325,42 @@ def _sent_campaign(build: Builder, project: Project, email: str, mailing_list: A
         kind = "HARDBOUNCED" if failed else "SENT"
         events.append(Event(kind, at=at, message_id=message_id, code=550 if failed else 250, **who))
         if n in (1, 2, 3):
-            events.append(Event("OPENED", at=at + timedelta(minutes=5), **who))
+            opened_at = at + timedelta(minutes=5)
+            events.append(Event("OPENED", at=opened_at, user_agent=AGENTS[n - 1], **who))
         if n in (1, 2):
+            link = links[n]
             events.append(Event("REDIRECTED", at=at + timedelta(minutes=6), link_id=link.id, url=link.url, **who))
+        if n == 5:
+            events.append(Event("UNSUBSCRIBED", at=at + timedelta(minutes=50), **who))
     append_in(session, events)
     session.commit()
+    _machines(session, campaign, people[3].id)
+    _older(build, project)
     return campaign
+
+
+def _machines(session: Session, campaign: Campaign, subscriber_id: int) -> None:
+    """One person's opens were a machine's."""
+    hits = session.execute(
+        select(MessageEvent.project_id, MessageEvent.position, MessageEvent.id, MessageEvent.at).filter_by(
+            project_id=campaign.project_id, campaign_id=campaign.id, subscriber_id=subscriber_id, type="OPENED"
+        )
+    )
+    mark_in(session, [Mark(*hit, actor="machine_open", cause="apple") for hit in hits])
+    session.commit()
+
+
+def _older(build: Builder, project: Project) -> None:
+    """Three campaigns of the weeks before: what is usual."""
+    for week in (1, 2, 3):
+        at = datetime.now(UTC) - timedelta(weeks=week)
+        older = build.campaign(project, name=f"News of week {week}", state=CampaignState.SENT, started_at=at,
+                               finished_at=at, archived_at=at)  # fmt: skip
+        build.session.add(
+            CampaignStats(project_id=project.id, campaign_id=older.id, sent=100, opened=50, unique_opened=30 + week,
+                          unique_redirected=4)
+        )  # fmt: skip
+    build.session.commit()
 
 
 def _moving_campaign(
@@ -373,6 +455,21 @@ def _imports(
     )
     session.commit()
     return done, waiting, failed
+
+
+def made_report(session: Session, settings: Settings) -> ReportJob:
+    """A heavy report that is done, with its file in this home."""
+    name = files.new_name()
+    files.path_of(settings, name).write_text("day,project\r\n2026-11-01,=world\r\n", encoding="utf-8")
+    now = datetime.now(UTC)
+    job = ReportJob(
+        kind="events", parameters={"since": "2026-11-01", "until": "2026-11-02"}, state="done", slices_done=1,
+        slices_total=1, rows=1, file=name, file_bytes=37, started_at=now - timedelta(seconds=90), finished_at=now,
+        expires_at=now + timedelta(days=7),
+    )  # fmt: skip
+    session.add(job)
+    session.commit()
+    return job
 
 
 def _letter(session: Session, project: Project, email: str) -> Message:

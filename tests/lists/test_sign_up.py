@@ -80,6 +80,8 @@ def test_double_opt_in_asks_by_a_letter_without_anything_the_asker_typed(dbsessi
     url = re.search(r"http://localhost(/c/\S+)", letter.text).group(1)
     for _scanner in range(2):
         assert "Confirm" in client.get(url).text
+    for method in ("HEAD", "OPTIONS"):
+        client.request(url, method=method, headers={"User-Agent": "BingPreview/1.0b"}, status="*")
     assert in_list(dbsession, double) == "unconfirmed"
     client.post(url)
     assert in_list(dbsession, double) == "subscribed"

@@ -44,6 +44,61 @@ def test_a_row_without_a_partition_waits_in_the_default_one_and_moves(live: Any)
     assert (count(live, "message_event_default"), count(live, "message_event")) == (0, 1)
 
 
+def test_rows_that_come_in_while_their_week_is_made_are_all_there(live: Any) -> None:
+    """Writers of a week without a partition neither fail nor lose a row when it is made."""
+    project_id = live.build.project().id
+    at = NOW - timedelta(weeks=6)
+    stored, failures = [0, 0, 0], []
+    stop = threading.Event()
+
+    def work(number: int) -> None:
+        try:
+            while not stop.is_set():
+                with live.registry.session_factory() as session:
+                    append_in(session, [Event("SENT", project_id, "service", at)] * 3)
+                    session.commit()
+                stored[number] += 3
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    while min(stored) < 30 and not failures:
+        time.sleep(0.01)
+    # The oldest first: this week is made while the writers are at it.
+    made = partitions.ensure(live.engine, now=at, since=at - timedelta(weeks=1))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert made >= 2
+    assert (count(live, "message_event_default"), count(live, "message_event")) == (0, sum(stored))
+
+
+def test_a_partition_that_was_only_taken_off_is_dropped(live: Any) -> None:
+    partitions.ensure(live.engine, now=NOW, since=NOW - timedelta(weeks=4))
+    (oldest, *_rest) = [one for one in partitions.listed(live.engine) if one.parent == "message_event" and one.since]
+    with live.engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE message_event DETACH PARTITION {oldest.name}"))
+    assert oldest.name in partitions.drop_before(live.engine, NOW - timedelta(weeks=2))
+    with live.engine.connect() as connection:
+        assert connection.execute(text(f"SELECT to_regclass('{oldest.name}')")).scalar_one() is None
+
+
+def test_a_week_is_made_when_its_readers_are_gone(live: Any) -> None:
+    waits: list[float] = []
+    reader = live.engine.connect()
+    reader.execute(text("SELECT count(*) FROM message"))
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        reader.close()
+
+    assert partitions.ensure(live.engine, now=NOW, since=NOW - timedelta(weeks=3), sleep=sleep) >= 3
+    assert len(waits) == 1
+
+
 def test_retention_drops_old_weeks_and_late_rows_and_keeps_rollups(live: Any) -> None:
     project = live.build.project()
     partitions.ensure(live.engine, now=NOW, since=NOW - timedelta(days=120))

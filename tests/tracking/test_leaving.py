@@ -42,6 +42,15 @@ def test_the_page_changes_nothing_and_names_public_lists_only(client, reader, db
     assert set(statuses(dbsession, reader).values()) == {"subscribed"}
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_scanner_that_follows_the_link_changes_nothing(client, reader, dbsession, method):
+    """phplist3#415, mautic#9798, useSend#412: gateways and previews follow every link of a letter."""
+    for headers in ({"User-Agent": "BingPreview/1.0b"}, {"Sec-Purpose": "prefetch;prerender"}, {}):
+        client.request(reader.url, method=method, headers=headers, status="*")
+    assert set(statuses(dbsession, reader).values()) == {"subscribed"}
+    assert dbsession.scalars(select(MessageEvent)).all() == []
+
+
 def test_the_button_leaves_the_campaigns_lists_only(client, reader, dbsession):
     page = client.get(reader.url).forms[0].submit()
     assert "You are unsubscribed" in page.text

@@ -124,3 +124,17 @@ def test_a_chart_is_told_in_words_and_as_a_table() -> None:
     assert '<desc id="c-d">Peak of 9.</desc>' in html
     assert '<th scope="row">Tue</th><td class="num">—</td>' in html
     assert "style=" not in html
+
+
+def test_a_series_of_an_earlier_time_has_the_colour_of_its_own_and_is_pale() -> None:
+    drawn = line_chart("c", "t", "f", ["a", "b"], [
+        Series("now", [1, 2]), Series("clicks", [0, 1]), Series("before", [2, 1], before=0),
+        Series("clicks before", [1, 1], before=1),
+    ]).drawn  # fmt: skip
+    assert [(one.number, one.pale) for one in drawn] == [(1, False), (2, False), (1, True), (2, True)]
+    assert [bool(one.areas) for one in drawn] == [True, False, False, False]
+
+
+def test_a_series_is_compared_with_one_that_is_there() -> None:
+    with pytest.raises(ValueError, match="compared"):
+        line_chart("c", "t", "f", ["a"], [Series("now", [1]), Series("before", [1], before=2)])

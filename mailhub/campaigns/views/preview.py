@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,13 +16,9 @@ from mailhub.campaigns.testing import current_letter, own_links, preview_url
 from mailhub.campaigns.views.page import addresses_of, is_draft, steps, words
 from mailhub.mail.template import RenderFailed, TemplateRefused
 from mailhub.models import Subscriber
+from mailhub.web.letter_frame import letter_frame
 
-FRAME_POLICY = (
-    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src http: https: data:; "
-    "style-src 'unsafe-inline'; font-src http: https:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
-)
 VIEWS = ("html", "text", "source")
-_LINK = re.compile(r"<(a|area)\b(?![^>]*\btarget\s*=)", re.IGNORECASE)
 
 
 @view_config(route_name="campaigns.preview", permission="campaigns:view", request_method="GET",
@@ -83,12 +78,7 @@ def preview_frame(context: CampaignContext, request: Request) -> Response:
         list_ids = audience.list_ids_of(request.dbsession, context.project.id, context.campaign.id)
         person = audience.sample(request.dbsession, context.project.id, list_ids, _wanted(request)).subscriber
     shown = _rendered(context, request, person)
-    html = opening_new_tabs(shown["parts"].html) if shown["parts"] is not None else ""
-    response = Response(html, content_type="text/html", charset="utf-8")
-    response.headers["Content-Security-Policy"] = FRAME_POLICY
-    response.headers["Referrer-Policy"] = "no-referrer"
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return letter_frame(shown["parts"].html if shown["parts"] is not None else "")
 
 
 def _rendered(
@@ -117,11 +107,6 @@ def _rendered(
     head, __, body = result["raw"].partition("\r\n\r\n")
     result["headers"], result["body"] = head.replace("\r\n", "\n"), body.replace("\r\n", "\n")
     return result
-
-
-def opening_new_tabs(html: str) -> str:
-    """Links leave the frame in a new tab; a frame without rights could not follow them."""
-    return _LINK.sub(r'<\1 target="_blank" rel="noopener noreferrer"', html)
 
 
 def _wanted(request: Request) -> int | None:

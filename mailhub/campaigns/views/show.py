@@ -1,4 +1,4 @@
-"""The started campaign: how far it is, its report, and its people."""
+"""The started campaign: how far it is, its results, what went wrong."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from mailhub.campaigns import audience, listing, people, roads, troubles
+from mailhub.campaigns import audience, roads, troubles
 from mailhub.campaigns.progress import Progress, progress_of
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.views.page import addresses_of, is_draft, may_send_again
-from mailhub.delivery.service import is_hard
 from mailhub.models import Campaign, CampaignState, CampaignVersion, Sender
-from mailhub.reporting import queries
+from mailhub.reporting import campaign_pages, queries
 from mailhub.web import htmx
 from mailhub.web.i18n import _
-from mailhub.web.paging import PAGE_SIZE, first_url, next_url, page_of, read_cursor
 
 #: What is announced when the state changes; numbers are not.
 _SAID = {
@@ -38,14 +36,11 @@ def show(context: CampaignContext, request: Request) -> dict[str, Any] | Respons
     if is_draft(campaign):
         return htmx.redirect(request, at("content" if request.has_permission("campaigns:edit") else "preview"))
     progress = progress_of(request.dbsession, campaign, now=datetime.now(UTC))
-    report = None
-    if campaign.started_at is not None:
-        report = queries.campaign_report(request.dbsession, context.project.id, campaign.id)
     return {
-        **_frame(context, request),
+        **frame(context, request),
         **_progress(context, request, progress),
         **_troubles(context, request, progress),
-        "report": report,
+        **_results(context, request),
     }
 
 
@@ -87,6 +82,16 @@ def _troubles(context: CampaignContext, request: Request, current: Progress) -> 
     }
 
 
+def _results(context: CampaignContext, request: Request) -> dict[str, Any]:
+    """The tiles; the report (the room `stats`) has everything else, and refreshes them."""
+    campaign = context.campaign
+    if campaign.started_at is None:
+        return {"totals": None}
+    totals = queries.campaign_totals(request.dbsession, context.project.id, campaign.id)
+    usual = campaign_pages.campaign_usual(request.dbsession, context.project.id, campaign.id, campaign.started_at)
+    return {"totals": totals, "usual": usual, "rates": campaign_pages.rates_of(totals, usual)}
+
+
 def _progress(context: CampaignContext, request: Request, current: Progress) -> dict[str, Any]:
     ways = roads.roads_of(request.dbsession, request.registry.mailhub, context.project, context.campaign)
     return {
@@ -101,7 +106,7 @@ def _progress(context: CampaignContext, request: Request, current: Progress) -> 
     }
 
 
-def _frame(context: CampaignContext, request: Request) -> dict[str, Any]:
+def frame(context: CampaignContext, request: Request) -> dict[str, Any]:
     """The head and the tabs that the pages of a started campaign share."""
     campaign = context.campaign
     version = None
@@ -125,51 +130,3 @@ def _sent_from(request: Request, campaign: Campaign, version: CampaignVersion | 
     if campaign.sender_id is not None:
         sender = request.dbsession.get(Sender, (campaign.project_id, campaign.sender_id))
     return (campaign.from_name or sender.name, sender.email) if sender is not None else ("", "")
-
-
-@view_config(route_name="campaigns.people", permission="campaigns:view", request_method="GET",
-             renderer="campaigns/people.html")  # fmt: skip
-@view_config(route_name="campaigns.people", permission="campaigns:view", request_method="GET",
-             hx_target="people-rows", renderer="campaigns/_people_rows.html")  # fmt: skip
-def recipients(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
-    """Who got it and who did not, with the reason; addresses only for who may see people."""
-    campaign = context.campaign
-    at = addresses_of(request, campaign)
-    if is_draft(campaign):
-        return htmx.redirect(request, at("show"))
-    wanted = _filter(request)
-    after = people.safe_cursor(wanted, read_cursor(request.GET.get("after"), *people.cursor_kinds(wanted)))
-    rows = people.recipients(request.dbsession, campaign, wanted, after=after, limit=PAGE_SIZE + 1)
-    page = page_of(rows, PAGE_SIZE, lambda person: people.key_of(wanted, person))
-    return {
-        **_frame(context, request),
-        "wanted": wanted,
-        "people": page.rows,
-        "states": people.STATES,
-        "reasons": people.REFUSALS if wanted.state in people.REFUSED else people.REASONS,
-        "again": may_send_again(request, campaign),
-        "is_hard": is_hard,
-        "deeds": tuple(people.DEEDS),
-        "parts": listing.parts_of(listing.count_of(request.dbsession, campaign)),
-        "named": bool(request.has_permission("subscribers:view")),
-        "next": next_url(request, page),
-        "first": first_url(request),
-    }
-
-
-def _filter(request: Request) -> people.Filter:
-    """The filters in the URL; what is none of the choices is left out."""
-
-    def chosen(name: str, allowed: tuple[str, ...]) -> str:
-        value = request.GET.get(name, "")
-        return value if value in allowed else ""
-
-    state = chosen("state", people.STATES)
-    reason = chosen("reason", people.REASONS)
-    if reason:
-        state = "skipped"
-    elif state in people.REFUSED:
-        reason = chosen("reason", people.REFUSALS)
-    code = request.GET.get("code", "")
-    is_code = state in people.REFUSED and len(code) == 3 and code.isascii() and code.isdigit()
-    return people.Filter(state, reason, chosen("did", tuple(people.DEEDS)), int(code) if is_code else 0)

@@ -116,7 +116,8 @@ GROUP BY m.queue
 -- measured: 0.3 ms
 SELECT
     w.name, w.host, w.pid, w.queue, w.role, w.doing, w.sent, w.started_at, w.last_seen_at, w.last_progress_at,
-    CAST(extract(epoch FROM clock_timestamp() - w.last_seen_at) AS double precision) AS silent_seconds
+    CAST(extract(epoch FROM clock_timestamp() - w.last_seen_at) AS double precision) AS silent_seconds,
+    w.task, w.task_args, w.task_since
 FROM worker_heartbeat AS w
 WHERE w.last_seen_at > clock_timestamp() - interval '1 day'
 ORDER BY w.queue, w.role, w.started_at, w.name

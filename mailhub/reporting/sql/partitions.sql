@@ -6,6 +6,31 @@
 -- writes: message, message_content, message_event
 SELECT ensure_partitions(CAST(:parent AS text), CAST(:key AS text), :since, :until) AS made
 
+-- name: missing_weeks
+-- One row per week (Monday, 00:00 UTC) of the range that has no partition, oldest first.
+-- binds: parent text, since timestamptz, until timestamptz
+-- reads: pg_class
+SELECT w.week AT TIME ZONE 'UTC' AS week
+FROM generate_series(
+    date_trunc('week', CAST(:since AS timestamptz) AT TIME ZONE 'UTC'),
+    CAST(:until AS timestamptz) AT TIME ZONE 'UTC' - interval '1 microsecond',
+    interval '7 days'
+) AS w (week)
+WHERE to_regclass(CAST(:parent AS text) || '_' || to_char(w.week, 'YYYYMMDD')) IS NULL
+ORDER BY 1
+
+-- name: detached_partitions
+-- One row per table that was a partition of a week up to `before`, and is none any more.
+-- binds: parents text[], before timestamptz
+-- reads: pg_class
+SELECT CAST(c.relname AS text) AS name
+FROM unnest(CAST(:parents AS text[])) AS p (parent)
+JOIN pg_class AS c ON c.relname ~ ('^' || p.parent || '_[0-9]{8}$')
+WHERE c.relkind = 'r' AND NOT c.relispartition
+    AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = CAST(p.parent AS regclass))
+    AND to_date(right(c.relname, 8), 'YYYYMMDD') <= CAST(:before AS timestamptz) AT TIME ZONE 'UTC'
+ORDER BY 1
+
 -- name: partitions
 -- One row per partition, oldest first; the default one has no beginning.
 -- binds: parents text[]
@@ -77,3 +102,10 @@ WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency_key WHERE created_at < :bef
 -- writes: worker_heartbeat
 DELETE FROM worker_heartbeat
 WHERE name = ANY (ARRAY(SELECT name FROM worker_heartbeat WHERE last_seen_at < :before LIMIT :most))
+
+-- name: purge_queue_minutes
+-- What the queues' workers did in minutes that nobody asks for any more.
+-- binds: before timestamptz, most integer
+-- writes: queue_minute
+DELETE FROM queue_minute
+WHERE (queue, minute) IN (SELECT queue, minute FROM queue_minute WHERE minute < :before LIMIT :most)

@@ -46,6 +46,7 @@ WITH slice AS MATERIALIZED (
         list_name = CASE CAST(:kind AS text) WHEN 'list_name' THEN :value ELSE m.list_name END
     FROM slice AS s
     WHERE s.is_old AND m.project_id = :project_id AND m.created_at = s.created_at AND m.id = s.id
+        AND m.created_at >= :after_at
     RETURNING m.id
 ), ends AS (
     SELECT created_at, id FROM slice ORDER BY created_at DESC, id DESC LIMIT 1

@@ -1,0 +1,80 @@
+"""How lists grow: one typed function and one frozen result a statement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy.orm import Session
+
+from mailhub.reporting.named import SQL
+
+
+@dataclass(frozen=True, slots=True)
+class ListDay:
+    """A list's day in the project's zone; `subscribed` is how many were subscribed when it ended."""
+
+    date: date
+    joined: int
+    unsubscribed: int
+    removed: int
+    subscribed: int
+
+    @property
+    def left(self) -> int:
+        """Who is not subscribed any more, by their own will or because they were deleted."""
+        return self.unsubscribed + self.removed
+
+    @property
+    def net(self) -> int:
+        return self.joined - self.left
+
+
+@dataclass(frozen=True, slots=True)
+class ListGrowth:
+    """A list over a range of days; `subscribed` is how many are subscribed now."""
+
+    list_id: int
+    name: str
+    joined: int
+    unsubscribed: int
+    removed: int
+    subscribed: int
+
+    @property
+    def left(self) -> int:
+        return self.unsubscribed + self.removed
+
+    @property
+    def net(self) -> int:
+        return self.joined - self.left
+
+
+@dataclass(frozen=True, slots=True)
+class ListDifference:
+    """A list whose days say something else than its count."""
+
+    project_id: int
+    list_id: int
+    by_days: int
+    counted: int
+
+
+def list_days(dbsession: Session, project_id: int, list_id: int, since: date, until: date) -> list[ListDay]:
+    """A list's days of the half-open range, days without a change included, oldest first."""
+    binds = {"project_id": project_id, "list_id": list_id, "since": since, "until": until}
+    rows = dbsession.execute(SQL["list_days"].text, binds)
+    return [ListDay(day, joined, left, removed, int(subscribed)) for day, joined, left, removed, subscribed in rows]
+
+
+def lists_growth(dbsession: Session, project_id: int, since: date, until: date) -> list[ListGrowth]:
+    """The project's lists in use, by their names, with what happened on the days of the half-open range."""
+    binds = {"project_id": project_id, "since": since, "until": until}
+    rows = dbsession.execute(SQL["lists_growth"].text, binds)
+    return [ListGrowth(number, name, *map(int, counts)) for number, name, *counts in rows]
+
+
+def differences(dbsession: Session) -> list[ListDifference]:
+    """Lists whose days do not add up to the number of people subscribed: none, as long as the triggers stand."""
+    rows = dbsession.execute(SQL["lists_that_differ"].text)
+    return [ListDifference(*map(int, row)) for row in rows]

@@ -1,0 +1,208 @@
+"""How lists grow: the trigger keeps the days as it keeps the counts, whatever is done to subscriptions."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import delete, text
+from sqlalchemy.orm import Session
+
+from mailhub.lists import service
+from mailhub.models import ListCount, ListDay, MailingList, Project, Subscriber
+from mailhub.reporting import growth
+from tests.build import Builder
+
+STATUSES = ("subscribed", "unconfirmed", "unsubscribed")
+
+
+@pytest.fixture
+def project(build: Builder) -> Project:
+    return build.project(time_zone="Pacific/Kiritimati")
+
+
+@pytest.fixture
+def readers(build: Builder, project: Project) -> MailingList:
+    return build.list(project, name="Readers")
+
+
+def moves(dbsession: Session, mailing_list: MailingList) -> tuple[int, int, int]:
+    """joined, unsubscribed, removed of all days."""
+    found = dbsession.execute(
+        text("SELECT sum(joined), sum(unsubscribed), sum(removed) FROM list_day WHERE list_id = :list"),
+        {"list": mailing_list.id},
+    ).one()
+    return tuple(int(n or 0) for n in found)  # type: ignore[return-value]
+
+
+def put(dbsession: Session, sql: str, **binds: Any) -> None:
+    dbsession.execute(text(sql), binds)
+    dbsession.commit()
+
+
+def test_every_way_in_and_out_is_counted_once(
+    dbsession: Session, build: Builder, project: Project, readers: MailingList
+) -> None:
+    people = [build.subscriber(project, lists=[readers]) for _ in range(3)]
+    waiting = build.subscriber(project, lists=[readers], status="unconfirmed")
+    assert moves(dbsession, readers) == (3, 0, 0)
+    ids = {"project_id": project.id, "list_id": readers.id}
+    put(dbsession, "UPDATE subscription SET status = 'subscribed' WHERE subscriber_id = :id", id=waiting.id)
+    assert moves(dbsession, readers) == (4, 0, 0)
+    service.unsubscribe(dbsession, project_id=project.id, subscriber_id=people[0].id)
+    service.unsubscribe(dbsession, project_id=project.id, subscriber_id=people[0].id)
+    assert moves(dbsession, readers) == (4, 1, 0)
+    service.resubscribe(dbsession, project_id=project.id, subscriber_id=people[0].id, list_ids=[readers.id])
+    assert moves(dbsession, readers) == (5, 1, 0)
+    dbsession.delete(people[1])
+    dbsession.commit()
+    assert moves(dbsession, readers) == (5, 1, 1)
+    put(dbsession, "UPDATE subscription SET source = 'x' WHERE project_id = :project_id AND list_id = :list_id", **ids)
+    assert moves(dbsession, readers) == (5, 1, 1)
+    assert growth.differences(dbsession) == []
+
+
+def test_who_comes_and_who_goes_in_one_statement_are_both_counted(
+    dbsession: Session, build: Builder, project: Project, readers: MailingList
+) -> None:
+    for status in ("subscribed", "subscribed", "unsubscribed"):
+        build.subscriber(project, lists=[readers], status=status)
+    put(
+        dbsession,
+        "UPDATE subscription SET status = CASE status WHEN 'subscribed' THEN 'unsubscribed' ELSE 'subscribed' END"
+        " WHERE list_id = :list",
+        list=readers.id,
+    )
+    assert moves(dbsession, readers) == (3, 2, 0)
+
+
+def test_the_day_is_the_projects(dbsession: Session, build: Builder, project: Project, readers: MailingList) -> None:
+    build.subscriber(project, lists=[readers])
+    (day,) = dbsession.query(ListDay).filter_by(list_id=readers.id)
+    began = dbsession.execute(text("SELECT now()")).scalar_one()
+    assert day.day == began.astimezone(ZoneInfo("Pacific/Kiritimati")).date()
+
+
+def test_a_list_and_a_project_take_their_days_with_them(
+    dbsession: Session, build: Builder, project: Project, readers: MailingList
+) -> None:
+    others = build.list(project)
+    build.subscriber(project, lists=[readers, others])
+    dbsession.execute(delete(MailingList).where(MailingList.id == readers.id))
+    assert dbsession.query(ListDay).filter_by(list_id=readers.id).count() == 0
+    assert moves(dbsession, others) == (1, 0, 0)
+    dbsession.execute(delete(Project).where(Project.id == project.id))
+    assert dbsession.query(ListDay).filter_by(project_id=project.id).count() == 0
+
+
+def test_days_always_agree_with_the_counts_whatever_is_done(
+    dbsession: Session, build: Builder, project: Project, readers: MailingList
+) -> None:
+    """Sets of rows are put in, moved between statuses and taken out at random; a model counts along."""
+    chance = random.Random(20261127)
+    lists = [readers.id, build.list(project).id, build.list(project).id]
+    dbsession.execute(
+        text(
+            "INSERT INTO subscriber (project_id, email, email_key, email_domain)"
+            " SELECT :p, i || '@x.test', i || '@x.test', 'x.test' FROM generate_series(1, 60) AS i"
+        ),
+        {"p": project.id},
+    )
+    people = list(dbsession.scalars(text("SELECT id FROM subscriber WHERE project_id = :p"), {"p": project.id}))
+    status: dict[tuple[int, int], str] = {}
+    expected = dict.fromkeys(lists, (0, 0, 0))
+
+    def note(list_id: int, joined: int = 0, left: int = 0, removed: int = 0) -> None:
+        was = expected[list_id]
+        expected[list_id] = (was[0] + joined, was[1] + left, was[2] + removed)
+
+    for _step in range(60):
+        some = chance.sample(people, chance.randint(1, 25))
+        into = chance.sample(lists, chance.randint(1, 3))
+        new = chance.choice(STATUSES)
+        binds: dict[str, Any] = {"p": project.id, "people": some, "lists": into, "status": new}
+        deed = chance.choice(["upsert", "upsert", "update", "update", "delete", "person"])
+        if deed == "upsert":
+            dbsession.execute(text(
+                "INSERT INTO subscription (project_id, list_id, subscriber_id, status)"
+                " SELECT :p, l, s, :status FROM unnest(CAST(:lists AS bigint[])) AS l,"
+                " unnest(CAST(:people AS bigint[])) AS s"
+                " ON CONFLICT (project_id, list_id, subscriber_id) DO UPDATE SET status = EXCLUDED.status"
+            ), binds)  # fmt: skip
+        elif deed == "update":
+            dbsession.execute(text(
+                "UPDATE subscription SET status = :status"
+                " WHERE list_id = ANY (:lists) AND subscriber_id = ANY (:people)"
+            ), binds)  # fmt: skip
+        elif deed == "delete":
+            dbsession.execute(text(
+                "DELETE FROM subscription WHERE list_id = ANY (:lists) AND subscriber_id = ANY (:people)"
+            ), binds)  # fmt: skip
+        else:
+            into, some = lists, some[:1]
+            people.remove(some[0])
+            dbsession.execute(delete(Subscriber).where(Subscriber.id == some[0]))
+        for key in [(list_id, person) for list_id in into for person in some]:
+            was = status.get(key)
+            if deed == "upsert" or (deed == "update" and was is not None):
+                note(key[0], joined=new == "subscribed" != was, left=was == "subscribed" != new)
+                status[key] = new
+            elif deed in ("delete", "person") and status.pop(key, None) == "subscribed":
+                note(key[0], removed=1)
+    for list_id in lists:
+        assert moves(dbsession, dbsession.get_one(MailingList, (project.id, list_id))) == expected[list_id]
+        counted = dbsession.get(ListCount, (project.id, list_id, "subscribed"), populate_existing=True)
+        joined, left, removed = expected[list_id]
+        assert (counted.n if counted else 0) == joined - left - removed
+    assert growth.differences(dbsession) == []
+
+
+def test_a_planted_wrong_day_is_found(
+    dbsession: Session, build: Builder, project: Project, readers: MailingList
+) -> None:
+    build.subscriber(project, lists=[readers])
+    put(dbsession, "UPDATE list_day SET joined = 5 WHERE list_id = :list", list=readers.id)
+    assert growth.differences(dbsession) == [growth.ListDifference(project.id, readers.id, 5, 1)]
+
+
+@pytest.fixture
+def history(dbsession: Session, project: Project, readers: MailingList) -> None:
+    for day, joined, left, removed in ((1, 10, 0, 0), (3, 4, 2, 1), (5, 0, 3, 0)):
+        dbsession.add(
+            ListDay(project_id=project.id, list_id=readers.id, day=date(2026, 3, day), joined=joined,
+                    unsubscribed=left, removed=removed)
+        )  # fmt: skip
+    dbsession.commit()
+
+
+def test_list_days_include_quiet_ones_and_carry_the_sum(
+    dbsession: Session, project: Project, readers: MailingList, history: None
+) -> None:
+    days = growth.list_days(dbsession, project.id, readers.id, date(2026, 3, 2), date(2026, 3, 6))
+    assert [day.date.day for day in days] == [2, 3, 4, 5]
+    assert [day.subscribed for day in days] == [10, 11, 11, 8]
+    assert [(day.joined, day.left, day.net) for day in days] == [(0, 0, 0), (4, 3, 1), (0, 0, 0), (0, 3, -3)]
+
+
+def test_lists_growth(
+    dbsession: Session, build: Builder, project: Project, readers: MailingList, history: None
+) -> None:
+    build.list(project, name="Archived", archived_at=datetime.now(UTC))
+    build.list(project, name="Quiet")
+    quiet, read = growth.lists_growth(dbsession, project.id, date(2026, 3, 3), date(2026, 3, 5))
+    assert (quiet.name, quiet.net, quiet.subscribed) == ("Quiet", 0, 0)
+    assert (read.joined, read.unsubscribed, read.removed, read.left, read.net) == (4, 2, 1, 3, 1)
+    assert growth.lists_growth(dbsession, project.id + 1, date(2026, 3, 3), date(2026, 3, 5)) == []
+
+
+def test_a_year_of_a_list_is_read_by_its_key(dbsession: Session, project: Project, readers: MailingList) -> None:
+    from mailhub.reporting.named import SQL
+
+    binds = {"project_id": project.id, "list_id": readers.id, "since": date.today() - timedelta(days=365),
+             "until": date.today()}  # fmt: skip
+    dbsession.execute(text("SET LOCAL enable_seqscan = off"))
+    plan = "\n".join(dbsession.scalars(text("EXPLAIN " + SQL["list_days"].sql), binds))
+    assert "pk_list_day" in plan
