@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,13 @@ def writer(tmp_path: Path) -> Any:
     made = Spool(tmp_path / "spool")
     yield made
     made.close()
+
+
+def until(right: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 30
+    while not right():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def lines_of(folder: Path) -> list[bytes]:
@@ -63,12 +72,10 @@ def test_hits_that_come_together_are_synced_together(writer: Spool, monkeypatch:
     monkeypatch.setattr(os, "fdatasync", sync)
     threads = [threading.Thread(target=writer.add, args=(b"%d\n" % n,)) for n in range(20)]
     threads[0].start()
-    while not syncs:
-        os.sched_yield()
+    until(lambda: syncs)
     for thread in threads[1:]:
         thread.start()
-    while len(writer._waiting) < 19:
-        os.sched_yield()
+    until(lambda: len(writer._waiting) == 19)
     assert all(thread.is_alive() for thread in threads)
     others_wait.set()
     for thread in threads:
