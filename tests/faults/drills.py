@@ -34,7 +34,7 @@ class Drill:
 
 DRILLS: dict[str, Drill] = {}
 #: The rooms of the fire house, in the order in which `all` goes through them.
-MODULES = ("kills", "services", "refusals", "hostile_relays", "promises", "mayhem", "retention")
+MODULES = ("kills", "services", "refusals", "hostile_relays", "promises", "mayhem", "retention", "numbers")
 
 
 def drill(**options: Any) -> Callable[[Callable[[Stand], Figures]], Callable[[Stand], Figures]]:

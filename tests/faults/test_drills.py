@@ -96,6 +96,10 @@ def test_old_events_go_while_everybody_works(embedded: Stand) -> None:
     hold(embedded, "retention_drop", 20_000)
 
 
+def test_numbers_agree_with_a_recount_after_all_of_it(embedded: Stand) -> None:
+    hold(embedded, "numbers", 400)
+
+
 def test_every_drill_says_what_it_does() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "drills.md").read_text(encoding="utf-8")
     for name, drill in DRILLS.items():
