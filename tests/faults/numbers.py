@@ -72,7 +72,7 @@ class Hits(threading.Thread):
 @drill(people=100_000, turns=10, relay_options=DELAY)
 def numbers(stand: Stand) -> Figures:
     """Random hits, marks, a rename and a retention drop while workers are killed; then wrong numbers are planted."""
-    workers = [stand.worker("bulk", 2), stand.worker("celery", 1)]
+    bulk = stand.worker("bulk", 2)
     made = crowd(stand, stand.people)
     old_events = _long_ago(stand, made)
     hits: list[Hits] = []
@@ -83,10 +83,10 @@ def numbers(stand: Stand) -> Figures:
             hits.append(Hits(stand, made, [row[0] for row in links]))
             hits[0].start()
             _rename(stand, made)
-            workers[0].kill_child(stand.ports)
+            bulk.kill_child(stand.ports)
             retention.purge(stand.live.engine, now=datetime.now(UTC), retention_days=RETENTION_DAYS)
         else:
-            random.choice(workers).kill(stand.ports)
+            random.choice(stand.workers).kill(stand.ports)
 
     silence = killing(stand, made, strike)
     hits[0].join()
