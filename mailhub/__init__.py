@@ -6,15 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyramid.config import Configurator
-    from pyramid.router import Router
+
+    from mailhub.tracking.door import Door
 
 #: The rooms that have views on the site; their `tasks` are registered too.
-ROOMS = ("accounts", "projects", "lists", "events", "delivery", "campaigns", "transactional", "tracking", "stats")
+ROOMS = (
+    "accounts", "projects", "lists", "events", "jobs", "delivery", "campaigns", "transactional", "tracking", "stats",
+)  # fmt: skip
 
 
-def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router:
+def main(global_config: dict[str, str] | None = None, **settings: Any) -> Door:
     """The site: what `pserve development.ini` serves."""
-    return configure({**(global_config or {}), **settings}).make_wsgi_app()
+    from mailhub.tracking.door import opened_door
+
+    router = configure({**(global_config or {}), **settings}).make_wsgi_app()
+    given = router.registry.mailhub
+    # In production tracking has a process of its own, and its links come here by mistake only.
+    return opened_door(router, at_once=given.tracking_url == given.public_url)
 
 
 def configure(settings: dict[str, Any]) -> Configurator:

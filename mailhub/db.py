@@ -25,6 +25,9 @@ class Lock(IntEnum):
     SLOTS = 7_301_600_015
     CLASSIFIER = 7_301_600_018
     RECLASSIFIER = 7_301_600_019
+    HEAVY_1 = 7_301_600_030
+    HEAVY_2 = 7_301_600_031
+    REPORT_JOBS = 7_301_600_032
 
 
 def make_engine(

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 import psycopg
@@ -19,8 +20,13 @@ from mailhub import migrations
 from mailhub.broker import EMBEDDED, broker_options, conninfo
 from mailhub.db import make_engine
 from mailhub.delivery.greeting import RelayDown, greet
+from mailhub.events.classifier import CLASSIFY, READER
 from mailhub.reporting.feed import positions
+from mailhub.reporting.hits import seconds_overdue
+from mailhub.reporting.spools import spools
 from mailhub.settings import Relay, Settings
+from mailhub.tracking import spool
+from mailhub.tracking.waiting import waiting
 
 OLDEST_POSTGRESQL = 15
 MIN_FREE_BYTES = 1_000_000_000
@@ -28,6 +34,7 @@ MAX_CLOCK_DIFFERENCE_SECONDS = 2.0
 MIN_PARTITION_DAYS = 14
 MAX_SILENT_SECONDS = 30
 MAX_LATE_SECONDS = 60
+MAX_HIT_SECONDS = 300
 QUEUES = ("transactional", "bulk", "celery")
 
 
@@ -55,10 +62,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("clock", lambda: _clock(settings)),
         ("partitions", lambda: _partitions(settings)),
         ("feed", lambda: _feed(settings)),
+        ("hits", lambda: _hits(settings)),
         ("broker", lambda: _broker(settings)),
         ("workers", lambda: _workers(settings)),
         ("periodic tasks", lambda: _periodic(settings)),
         ("single letters", lambda: _late(settings)),
+        ("spools of hits", lambda: _spools(settings)),
     ]
     checks += [(f"relay {relay.name}", partial(_relay, relay)) for relay in settings.relays.values()]
     for name, check in checks:
@@ -141,6 +150,23 @@ def _feed(settings: Settings) -> str:
     return "new events come after the stored ones"
 
 
+def _hits(settings: Settings) -> str:
+    engine = make_engine(settings.database_url, name="doctor")
+    try:
+        with engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            seconds = int(seconds_overdue(driver, READER, CLASSIFY))
+    finally:
+        engine.dispose()
+    if seconds > MAX_HIT_SECONDS:
+        raise _Wrong(
+            f"opens and clicks wait since {seconds} s for the classifier: see that beat and a worker of the `celery`"
+            " queue run"
+        )
+    return "people and machines are told apart"
+
+
 def _broker(settings: Settings) -> str:
     if settings.broker_url == EMBEDDED:
         row = _row(settings, "SELECT to_regclass('pgmq.meta') IS NOT NULL AS found")
@@ -184,6 +210,23 @@ def _late(settings: Settings) -> str:
     if late > MAX_LATE_SECONDS:
         raise _Wrong(f"one has been due for {late} s")
     return "none is late"
+
+
+def _spools(settings: Settings) -> str:
+    folder = spool.folder_of(settings.home)
+    if not folder.is_dir():
+        return "none waits"
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    if bad := spool.bad_files(folder):
+        raise _Wrong(f"some could not be stored: look into {bad[0]}, and rename it to {spool.ENDING} to try again")
+    names = [path.name for path in spool.files(folder)]
+    with psycopg.connect(conninfo(settings.database_url), connect_timeout=5) as connection:
+        waits = waiting(folder, spools(connection.cursor(), names))
+    age = waits.age_seconds(datetime.now(UTC))
+    if age > MAX_LATE_SECONDS:
+        raise _Wrong(f"{waits.bytes} bytes wait in {folder}, the oldest for {age:.0f} s: see that tracking runs")
+    return f"{waits.bytes} bytes wait" if waits.bytes else "none waits"
 
 
 def _relay(relay: Relay) -> str:

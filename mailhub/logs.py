@@ -93,6 +93,8 @@ def configure(*, format: str = "text", level: str = "info", secret_key: str = ""
     root.setLevel(level.upper())
     for chatty in ("sqlalchemy.engine", "asyncio", "amqp", "celery", "kombu", "mail.log"):  # mail.log is aiosmtpd's
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # It warns of each request that waits for a thread: at a peak that is a line a request, when time is shortest.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 
 def hidden(text: str) -> str:

@@ -7,11 +7,13 @@ from contextlib import ExitStack
 
 from pyramid.config import Configurator
 
-from mailhub import logs
+from mailhub import logs, metrics
 from mailhub.embedded import resolve
 from mailhub.mail.dkim import BadKey, DkimKey, load_private
 from mailhub.mail.tokens import Signer
 from mailhub.settings import Settings, SettingsError, read_settings
+
+log = logs.get(__name__)
 
 
 def includeme(config: Configurator) -> None:
@@ -28,9 +30,19 @@ def includeme(config: Configurator) -> None:
     logs.configure(format=settings.log_format, level=settings.log_level, secret_key=settings.secret_key)
     keys = (settings.secret_key, *settings.secret_keys_old)
     config.registry.signer = Signer([key.encode() for key in keys])
+    _serve_metrics(settings)
     running = ExitStack()
     config.registry.mailhub = running.enter_context(resolve(settings))
     atexit.register(running.close)
+
+
+def _serve_metrics(settings: Settings) -> None:
+    """The internal listener, once a process. A port that is taken is no reason not to serve letters."""
+    if settings.metrics_port:
+        try:
+            metrics.serve(settings.metrics_port)
+        except OSError as failure:
+            log.warning("metrics.not_served", port=settings.metrics_port, error=str(failure))
 
 
 def _check_dkim(settings: Settings) -> None:

@@ -6,6 +6,7 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from mailhub.accounts import service as accounts
 from mailhub.cli import main
 from mailhub.models import AuditEntry, Campaign, Membership, Project, Sender, User
 from mailhub.security.identity import identify
+from mailhub.tracking.hit import Hit, encode
 from tests.conftest import Live, raw_settings
 
 
@@ -266,6 +268,12 @@ def test_the_doctor_shows_settings_without_secrets(mailhub: Command) -> None:
         ("INSERT INTO periodic_run (name, error) VALUES ('mailhub.x', 'Boom')", "periodic tasks", "mailhub.x: Boom"),
         ("INSERT INTO feed_cursor (name, position) VALUES ('x', 100000000)", "feed", "mailhub init"),
         (
+            "INSERT INTO message_event (project_id, type, kind, at) "
+            "VALUES (1, 'OPENED', 'test', now() - interval '1 hour')",
+            "hits",
+            "celery",
+        ),
+        (
             "INSERT INTO worker_heartbeat (name, host, pid, queue, last_seen_at) "
             "VALUES ('old', 'h', 1, 'bulk', now() - interval '1 hour')",
             "workers",
@@ -279,3 +287,22 @@ def test_the_doctor_sees(live: Live, statement: str, check: str, says: str) -> N
     (finding,) = [finding for finding in doctor.examine(live.registry.mailhub) if finding.name == check]
     assert not finding.is_ok
     assert says in finding.detail
+
+
+def test_the_doctor_sees_hits_that_wait_and_hits_that_were_set_aside(live: Live) -> None:
+    def finding() -> doctor.Finding:
+        return next(one for one in doctor.examine(live.registry.mailhub) if one.name == "hits")
+
+    assert finding().detail == "none waits"
+    folder = live.home / "spool"
+    folder.mkdir()
+    old = encode(Hit("OPENED", datetime.now(UTC) - timedelta(minutes=5), 1, 2, 3))
+    (folder / "hits-1.spool").write_bytes(old)
+    assert not finding().is_ok
+    assert f"{len(old)} bytes wait" in finding().detail
+    insert = text("INSERT INTO hit_spool (name, stored_bytes) VALUES ('hits-1.spool', :n)")
+    live.session.execute(insert, {"n": len(old)})
+    live.session.commit()
+    assert finding().detail == "none waits"
+    (folder / "set-aside-1.bad").write_bytes(b"x")
+    assert "set-aside-1.bad" in finding().detail

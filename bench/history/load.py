@@ -141,7 +141,7 @@ class _Loading:
         with bare(connection, table):
             for project in self.plan.projects:
                 connection.execute(SQL[name].psycopg, {"project_id": project.id})
-        if table == "subscription" and connection.execute("SELECT to_regclass('list_day')").fetchone() != (None,):
+        if table == "subscription":
             for name in ("forget_list_days", "list_days"):
                 connection.execute(SQL[name].psycopg, {})
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 DAYS, PROJECTS, SEED = 90, 60, 20_260
 #: Events that a letter comes to in the end: measured on the plan, and a little less, so that none is missing.
-EVENTS_PER_LETTER = 1.595
+EVENTS_PER_LETTER = 1.67
 SINGLE_LETTERS = 0.08
 #: In order of size; a day is cut in the project's zone, so zones with odd offsets are among them.
 ZONES = (

@@ -67,9 +67,9 @@ def find(url: str) -> Subject:
             project_id, campaign_id,
         )  # fmt: skip
         (message_id,) = row(
-            "SELECT message_id FROM message_event WHERE project_id = %s AND campaign_id = %s AND subscriber_id = %s"
-            " LIMIT 1",
-            project_id, campaign_id, subscriber_id,
+            "SELECT id FROM message WHERE project_id = %s AND kind = 'campaign' AND state = 'sent'"
+            " ORDER BY created_at LIMIT 1",
+            project_id,
         )  # fmt: skip
         (position,) = row("SELECT max(position) FROM message_event")
     return Subject(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pyramid.httpexceptions import HTTPNotFound
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from mailhub.admin import periodic, queues, reading
 from mailhub.admin.statements import mask
 from mailhub.reporting import admin_machinery as machinery
-from mailhub.reporting.partitions import AHEAD
+from mailhub.reporting.partitions import AHEAD, WEEK, Partition
 from mailhub.security import audit
 from mailhub.tasks.inspection import Inspector
 from mailhub.web import htmx
@@ -26,6 +26,8 @@ PARTITIONS, RETENTION = "mailhub.reporting.partitions", "mailhub.reporting.reten
 #: Fewer weeks ahead than this is a fault: the task that makes them does not run.
 FEWEST_AHEAD = AHEAD - timedelta(weeks=2)
 SLOW_SECONDS = 5
+#: The largest tables; the others are behind a click.
+TABLES_SHOWN = 15
 
 
 @view_config(route_name="admin.queues", request_method="GET", permission="admin", renderer="admin/queues.html")
@@ -76,20 +78,27 @@ def tables(request: Request) -> dict[str, Any]:
 
     report = reading.read(request, found)
     days = request.registry.mailhub.retention_days
-    by_parent: dict[str, list[Any]] = {}
+    by_parent: dict[str, list[Partition]] = {}
     for one in report.found["partitions"]:
         by_parent.setdefault(one.parent, []).append(one)
+    weeks: dict[datetime, dict[str, Partition]] = {}
+    for one in report.found["partitions"]:
+        if one.since is not None:
+            weeks.setdefault(one.since, {})[one.parent] = one
     until = {parent: max(filter(None, (one.until for one in own)), default=None) for parent, own in by_parent.items()}
     return report.found | {
         "report": report,
-        "by_parent": by_parent,
+        "parents": list(by_parent),
+        "weeks": sorted(weeks.items(), reverse=True),
+        "defaults": {one.parent: one for one in report.found["partitions"] if one.since is None},
+        "shown": TABLES_SHOWN,
         "until": until,
         "is_short": {name: end is None or end < report.as_of + FEWEST_AHEAD for name, end in until.items()},
+        "week": WEEK,
         "retention_days": days,
         "retention_at": report.as_of - timedelta(days=days),
         "counted": machinery.DEFAULT_ROWS_COUNTED,
         "run": {"partitions": PARTITIONS, "retention": RETENTION},
-        "database_bytes": report.found["server"].database_bytes,
     }
 
 

@@ -37,7 +37,7 @@ IMPORT_STATES = {
     ImportState.PENDING: _("Waiting"),
     ImportState.RUNNING: _("Importing"),
     ImportState.DONE: _("Done"),
-    ImportState.FAILED: _("Failed"),
+    ImportState.FAILED: _("Has failed"),
 }
 MESSAGE_STATES = {
     MessageState.QUEUED: _("Queued"),

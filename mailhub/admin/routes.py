@@ -20,6 +20,14 @@ def includeme(config: Configurator) -> None:
     add("admin.projects", "/admin/projects")
     add("admin.projects_csv", "/admin/projects.csv")
     add("admin.project", "/admin/projects/{project_id}")
+    # Numbers, and heavy reports as jobs.
+    add("admin.numbers", "/admin/numbers/{report:[a-z]+}")
+    add("admin.numbers_csv", "/admin/numbers/{report:[a-z]+}.csv")
+    add("admin.suspect_look", "/admin/suspects/{project_id}/look")
+    add("admin.jobs", "/admin/jobs")
+    add("admin.job_file", "/admin/jobs/{job_id}.csv")
+    for action in ("cancel", "forget"):
+        add(f"admin.job_{action}", "/admin/jobs/{job_id}/" + action)
     # What there is, of all projects.
     for action in ("archive", "restore"):
         add(f"admin.project_{action}", "/admin/projects/{project_id}/" + action)
@@ -72,4 +80,8 @@ def api(config: Configurator) -> None:
     add("api.reports_messages", "/messages")
     add("api.reports_message", "/messages/{message_id}")
     add("api.reports_queues", "/queues")
+    for name in ("volume", "bounces", "complaints", "movers", "suspects", "jobs"):
+        add(f"api.reports_{name}", f"/{name}")
+    add("api.reports_job", "/jobs/{job_id}")
+    add("api.reports_job_file", "/jobs/{job_id}/file")
     add("api.reports_openapi", "/openapi.json")

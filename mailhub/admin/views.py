@@ -110,8 +110,7 @@ def projects_csv(request: Request) -> Response:
     asked = _asked(request)
     report = reading.read(request, lambda session: reports.project_volumes(session, **asked))
     rows, _sort = volumes.sorted_volumes(report.found, request.GET.get("sort", ""))
-    # The byte-order mark tells Excel that this is UTF-8.
-    response = Response("\ufeff" + volumes.as_csv(rows), content_type="text/csv", charset="utf-8")
+    response = Response(volumes.as_csv(rows), content_type="text/csv", charset="utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="projects-{report.as_of:%Y-%m-%d}.csv"'
     response.headers["Cache-Control"] = "no-store"
     return response

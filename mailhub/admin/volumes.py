@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any
 
 from mailhub.reporting.admin import Volume
 from mailhub.reporting.queries import Counts
+from mailhub.web import spreadsheet
 
 #: What may be sorted by. The order is looked up here, so that no text of a URL reaches a query.
 SORTS: dict[str, Callable[[Volume], Any]] = {
@@ -22,8 +21,6 @@ SORTS: dict[str, Callable[[Volume], Any]] = {
     "complained": lambda one: (one.counts.complained, one.id),
 }
 DEFAULT_SORT = "-sent"
-#: What a spreadsheet would take for the beginning of a formula (walls.md, T10).
-_FORMULA = frozenset("=+-@|%\t\r＝＋－＠")
 _COLUMNS = ("sent", "opened", "redirected", "hardbounced", "softbounced", "unsubscribed", "complained")
 
 
@@ -48,15 +45,10 @@ def by_day(volumes: Iterable[Volume]) -> list[tuple[date, int]]:
 
 def as_csv(volumes: Iterable[Volume]) -> str:
     """One line a project. Texts that a spreadsheet would calculate get an apostrophe."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(("project", "name", "domain", "time_zone", "since", "until", *_COLUMNS))
-    for one in volumes:
-        texts = (_cell(text) for text in (one.slug, one.name, one.domain, one.time_zone))
-        numbers = (getattr(one.counts, column) for column in _COLUMNS)
-        writer.writerow((*texts, one.since.isoformat(), one.until.isoformat(), *numbers))
-    return out.getvalue()
-
-
-def _cell(text: str) -> str:
-    return "'" + text if text[:1] in _FORMULA and text else text
+    head = ("project", "name", "domain", "time_zone", "since", "until", *_COLUMNS)
+    rows = (
+        (one.slug, one.name, one.domain, one.time_zone, one.since, one.until,
+         *(getattr(one.counts, column) for column in _COLUMNS))
+        for one in volumes
+    )  # fmt: skip
+    return spreadsheet.MARK + spreadsheet.lines([head, *rows])

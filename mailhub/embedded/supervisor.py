@@ -91,6 +91,10 @@ def _catches_letters(settings: Settings) -> bool:
     return relay.host in ("127.0.0.1", "localhost", "::1") and relay.port == settings.mailbox_port
 
 
+#: How far the reports process stands back behind the others: admins can wait, the site's visitors should not.
+REPORTS_NICE = 10
+
+
 class _Stopped(Exception):
     """Somebody asked us to stop."""
 
@@ -184,7 +188,7 @@ class _Supervisor:
             ),
             Watched(
                 "reports",
-                [*pserve, "reports", self.ini, f"up.port={settings.reports_port}"],
+                ["nice", "-n", str(REPORTS_NICE), *pserve, "reports", self.ini, f"up.port={settings.reports_port}"],
                 environ,
                 stop_signal=signal.SIGINT,
                 ready=lambda: _answers(settings.reports_port),

@@ -20,7 +20,9 @@ from mailhub.mail.classify import Places
 from mailhub.reporting import hits
 from mailhub.reporting.hits import StoredHit
 
+#: The name of the place in the events, and of the task that moves it.
 READER = "classifier"
+CLASSIFY = "mailhub.events.classify"
 #: Hits in one transaction: its locks on the rollups are held for a fraction of a second.
 BATCH = 2_000
 #: What tells machines from people may come after the hit: the other links of a sweep, other people's clicks.

@@ -16,7 +16,7 @@ from mailhub.mail.classify import NOBODY_NEAR, PREFETCH, Hit, Neighbours, Places
 from mailhub.mail.neighbours import CROWD_TIME, Click, Sweep, Taint, crowds_of, sweeps_of
 from mailhub.models import EventType
 from mailhub.reporting import hits
-from mailhub.reporting.hits import MOST_CLICKS, AddressRange, LetterRange, StoredHit, StoredTaint
+from mailhub.reporting.hits import AddressRange, LetterRange, StoredHit, StoredTaint
 
 #: A delivery further away says nothing: so long may a relay think about a letter's last dot (RFC 5321 §4.5.3.2).
 AROUND = timedelta(minutes=10)
@@ -68,8 +68,8 @@ def judge(
         if stored[n].at <= now + FUTURE:
             letter = letters.get(_letter_key(stored[n]), _NOTHING)
             near = Neighbours(
-                letter.delivered_at(stored[n].at), letter.sweeps, crowds.get(_address_key(stored[n]), ()),
-                taints.get(key) if key else None,
+                letter.delivered_at(stored[n].at), letter.sweeps,
+                crowds.get(_address_key(stored[n]), ()) if key else (), taints.get(key) if key else None,
             )  # fmt: skip
         verdict = verdicts[n] = classify(seen[n], near, places)
         if key is not None and (verdict.taints or verdict.cause == "taint"):
@@ -100,48 +100,52 @@ def _seen(one: StoredHit) -> Hit:
 def _letters(connection: Connection[Any], stored: Sequence[StoredHit]) -> Mapping[_LetterKey, _Letter]:
     ranges = [
         LetterRange(project_id, campaign_id, subscriber_id, message_id, first - AROUND, last + AROUND)
-        for (project_id, campaign_id, subscriber_id, message_id), (first, last)
-        in _spans((_letter_key(one), one.at) for one in stored).items()
+        for (project_id, campaign_id, subscriber_id, message_id), first, last
+        in _spans(((_letter_key(one), one.at) for one in stored), 2 * AROUND)
         if subscriber_id is not None or message_id is not None
     ]  # fmt: skip
     campaigns = sorted({(one.project_id, one.campaign_id) for one in ranges if one.campaign_id is not None})
     links = hits.links_of_campaigns(connection, campaigns)
-    found = {}
+    found: dict[_LetterKey, _Letter] = {}
     for letter, around in zip(ranges, hits.around_letters(connection, ranges), strict=True):
         if not around:
             continue
+        known = found.setdefault((letter.project_id, letter.campaign_id, letter.subscriber_id, letter.message_id),
+                                 _Letter())  # fmt: skip
+        known.deliveries += sorted(one.at for one in around if one.type == EventType.SENT)
         clicks = [Click(one.at, one.link_id, one.ip) for one in around if one.type == EventType.REDIRECTED]
-        found[(letter.project_id, letter.campaign_id, letter.subscriber_id, letter.message_id)] = _Letter(
-            sorted(one.at for one in around if one.type == EventType.SENT),
-            sweeps_of(clicks, links.get((letter.project_id, letter.campaign_id or 0), 0)) if len(clicks) > 1 else [],
-        )
+        if len(clicks) > 1:
+            known.sweeps += sweeps_of(clicks, links.get((letter.project_id, letter.campaign_id or 0), 0))
     return found
 
 
 def _crowds(connection: Connection[Any], clicks: Sequence[StoredHit]) -> Mapping[_AddressKey, list[Sweep]]:
+    """Where an address clicked more than is looked at, what lies behind is nobody's crowd: rather a person too many."""
     ranges = [
-        AddressRange(project_id, ip, email_domain, first - CROWD_TIME, last + CROWD_TIME)
-        for (project_id, ip, email_domain), (first, last)
-        in _spans((_address_key(one), one.at) for one in clicks).items()
+        AddressRange(project_id, ip, first - CROWD_TIME, last + CROWD_TIME)
+        for (project_id, ip), first, last
+        in _spans((((one.project_id, one.ip), one.at) for one in clicks), 2 * CROWD_TIME)
     ]  # fmt: skip
-    found = {}
-    for one, made in zip(ranges, hits.clicks_of_addresses(connection, ranges), strict=True):
-        crowds = crowds_of(made)
-        if crowds and len(made) == MOST_CLICKS:
-            # More than were looked at: nobody's address, all of the time.
-            crowds = [Sweep(one.since, one.until, "one_address")]
-        if crowds:
-            found[(one.project_id, one.ip, one.email_domain)] = crowds
-    return found
+    made = hits.clicks_of_addresses(connection, ranges)
+    return {key: crowds for key, known in made.items() if len(known) > 1 and (crowds := crowds_of(known))}
 
 
-def _spans(moments: Iterable[tuple[_Key, datetime]]) -> dict[_Key, tuple[datetime, datetime]]:
-    """The first and the last moment of each key."""
-    spans: dict[_Key, tuple[datetime, datetime]] = {}
+def _spans(moments: Iterable[tuple[_Key, datetime]], gap: timedelta) -> list[tuple[_Key, datetime, datetime]]:
+    """The stretches of each key, first and last moment, with gaps no longer than that inside."""
+    by_key: dict[_Key, list[datetime]] = {}
     for key, at in moments:
-        first, last = spans.get(key, (at, at))
-        spans[key] = (min(first, at), max(last, at))
-    return spans
+        by_key.setdefault(key, []).append(at)
+    found = []
+    for key, times in by_key.items():
+        times.sort()
+        first = last = times[0]
+        for at in times[1:]:
+            if at - last > gap:
+                found.append((key, first, last))
+                first = at
+            last = at
+        found.append((key, first, last))
+    return found
 
 
 def _letter_key(one: StoredHit) -> _LetterKey:

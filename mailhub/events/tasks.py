@@ -44,7 +44,7 @@ RUN_SECONDS = 50.0
 OVERDUE_SECONDS = 72.0
 
 
-@task("mailhub.events.classify", queue="celery", transaction=False, every=10)
+@task(classifier.CLASSIFY, queue="celery", transaction=False, every=10)
 def classify_hits(request: Request) -> None:
     """Say of the hits that are a minute old who made them: people or machines."""
     stop = getattr(request.registry, "stop_flag", None)
@@ -67,8 +67,7 @@ def classify_overdue(request: Request) -> None:
     So machines' numbers come in time although long imports keep the `celery` workers busy.
     """
     connection = driver_connection(request.dbsession)
-    task_name = classify_hits.spec.name
-    if hits.seconds_overdue(connection, classifier.READER, task_name) > OVERDUE_SECONDS:
+    if hits.seconds_overdue(connection, classifier.READER, classifier.CLASSIFY) > OVERDUE_SECONDS:
         done = _classify(request)
         if done is not None:
             classifier.count(done)

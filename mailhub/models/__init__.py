@@ -61,6 +61,7 @@ from mailhub.models.message import (
 )
 from mailhub.models.project import Project, Sender
 from mailhub.models.rename import RenameJob, RenameKind, RenameState
+from mailhub.models.report import JobKind, JobState, ReportJob, SuspectDecision
 from mailhub.models.rollup import (
     CampaignDay,
     CampaignDevice,
@@ -124,6 +125,8 @@ __all__ = [
     "ImportRejectedRow",
     "ImportStaging",
     "ImportState",
+    "JobKind",
+    "JobState",
     "LeaseState",
     "Link",
     "ListCount",
@@ -153,6 +156,7 @@ __all__ = [
     "RenameJob",
     "RenameKind",
     "RenameState",
+    "ReportJob",
     "Role",
     "Sender",
     "SendingDomain",
@@ -167,6 +171,7 @@ __all__ = [
     "SubscriptionStatus",
     "Suppression",
     "SuppressionReason",
+    "SuspectDecision",
     "Theme",
     "User",
     "Visibility",

@@ -180,6 +180,7 @@ class MessageEvent(Base):
         Index("ix_message_event_campaign", "project_id", "campaign_id", "type", "at"),
         Index("ix_message_event_subscriber", "project_id", "subscriber_id", "at"),
         Index("ix_message_event_message", "project_id", "message_id", "at"),
+        Index("ix_message_event_at", "at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
         Index(
             "ix_message_event_hits",
             "position",

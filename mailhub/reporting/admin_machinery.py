@@ -49,7 +49,7 @@ class PeriodicPast:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table, with all of its partitions where it has some. Rows are the planner's estimate."""
+    """A table, with all of its partitions where it has some. Rows are an estimate."""
 
     name: str
     partitions: int
@@ -146,7 +146,7 @@ def tables(dbsession: Session) -> list[Table]:
 
 def partitions(dbsession: Session) -> list[Partition]:
     """Every partition with its size, by table and age; the default ones have no beginning."""
-    rows = dbsession.execute(SQL["partitions"].text, {"parents": list(PARENTS)})
+    rows = dbsession.execute(SQL["machinery_partitions"].text, {"parents": list(PARENTS)})
     return [Partition(*tuple(row)) for row in rows]
 
 

@@ -16,8 +16,8 @@ from psycopg.rows import tuple_row
 
 from mailhub.reporting.named import SQL
 
-#: As many clicks of an address are looked at; where there are more, it is no person's.
-MOST_CLICKS = 1_000
+#: As many clicks of an address are looked at in a range, so that a batch costs no more where all hits come from one.
+MOST_CLICKS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,10 @@ class Around:
 
 @dataclass(frozen=True, slots=True)
 class AddressRange:
-    """An address that clicks for people of a mail domain, and the time around its hits."""
+    """An address that clicks, and the time around its hits."""
 
     project_id: int
     ip: str
-    email_domain: str
     since: datetime
     until: datetime
 
@@ -167,15 +166,15 @@ def links_of_campaigns(
 
 
 def clicks_of_addresses(
-    connection: Connection[Any], addresses: Sequence[AddressRange]
-) -> list[list[tuple[datetime, str]]]:
-    """For each address the moments of its clicks, and for whom; MOST_CLICKS at most, the oldest first."""
-    found: list[list[tuple[datetime, str]]] = [[] for _address in addresses]
+    connection: Connection[Any], addresses: Sequence[AddressRange], most: int = MOST_CLICKS
+) -> dict[tuple[int, str, str], list[tuple[datetime, str]]]:
+    """By project, address and mail domain: the moments of the address's clicks, and for whom. The first ones of each
+    range, `most` at most."""
+    found: dict[tuple[int, str, str], list[tuple[datetime, str]]] = {}
     if addresses:
-        names = ("project_id", "ip", "email_domain", "since", "until")
-        binds = {name: [getattr(one, name) for one in addresses] for name in names}
-        for n, at, who in _rows(connection, "clicks_of_addresses", **binds, **_whole(addresses)):
-            found[n - 1].append((at, who))
+        binds = {name: [getattr(one, name) for one in addresses] for name in ("project_id", "ip", "since", "until")}
+        for n, at, domain, who in _rows(connection, "clicks_of_addresses", **binds, **_whole(addresses), most=most):
+            found.setdefault((addresses[n - 1].project_id, addresses[n - 1].ip, domain), []).append((at, who))
     return found
 
 

@@ -9,6 +9,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from mailhub.lists.queries import lists_with_counts
 from mailhub.lists.resources import ListContext
 from mailhub.reporting.growth import ListDay, list_days
 from mailhub.stats import periods
@@ -23,6 +24,8 @@ _COLUMNS = ("day", "joined", "unsubscribed", "removed", "net", "subscribed")
 def growth(context: ListContext, request: Request) -> dict[str, Any]:
     """The list's days of a period; the table is that of the chart."""
     span, days = _found(context, request)
+    list_id = context.mailing_list.id
+    (counted,) = lists_with_counts(request.dbsession, project_id=context.project.id, list_id=list_id)
     busy = max(days, key=lambda day: (day.joined, day.date))
     return {
         "mailing_list": context.mailing_list,
@@ -32,7 +35,8 @@ def growth(context: ListContext, request: Request) -> dict[str, Any]:
         "joined": sum(day.joined for day in days),
         "unsubscribed": sum(day.unsubscribed for day in days),
         "removed": sum(day.removed for day in days),
-        "subscribed": days[-1].subscribed,
+        # Not the last day's: after a move to a zone further west, what has just happened is a day ahead.
+        "subscribed": counted.subscribed,
         "best_day": busy if busy.joined else None,
         "as_of": datetime.now(UTC),
     }

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyramid_tm
-from pyramid.config import Configurator
-from pyramid.router import Router
-
-from mailhub.security.context import Root
+if TYPE_CHECKING:
+    from mailhub.tracking.door import Door
 
 
-def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router:
+def main(global_config: dict[str, str] | None = None, **settings: Any) -> Door:
     """The tracking process: what letters link to, and nothing that needs a session."""
+    # Imported here: the doctor reads spools, and should not wait for Pyramid.
+    import pyramid_tm
+    from pyramid.config import Configurator
+
+    from mailhub.security.context import Root
+    from mailhub.tracking.door import opened_door
+
     settings = {
         "mailhub.process": "tracking",
         "tm.manager_hook": pyramid_tm.explicit_manager,
@@ -39,4 +43,4 @@ def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router
         config.include(part)
     config.add_notfound_view("mailhub.tracking.refused.not_found")
     config.scan("mailhub.tracking")
-    return config.make_wsgi_app()
+    return opened_door(config.make_wsgi_app(), keeps_free=True)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
+import psycopg
+from psycopg.rows import tuple_row
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from mailhub.events.service import Event
 from mailhub.mail.tokens import Claims
 from mailhub.models import MessageKind
-from mailhub.tracking.memory import Kept, StoredLink
+from mailhub.reporting import spools as facts
+from mailhub.tracking.hit import Hit
+from mailhub.tracking.memory import StoredLink
 
-#: A message's UUID holds its time; its row lies within a day of it.
-NEAR = timedelta(days=1)
+#: An erased person's hit still counts as a hit; nobody can be counted as one person for it.
+ERASED = facts.PersonFacts("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,73 +36,116 @@ class Person:
 NOBODY = Person("", "", {})
 
 _LINK = text("SELECT id, url FROM link WHERE project_id = :project AND id = :link")
-
-# The campaign's frozen words; its last version is the one that was sent.
-_CAMPAIGN = text(
-    """
-    SELECT p.domain AS project_domain, coalesce(v.name, c.name) AS campaign_name, v.list_id,
-           coalesce(v.list_name, '') AS list_name,
-           coalesce(s.email, '') AS email, coalesce(s.email_domain, '') AS email_domain,
-           s.id IS NOT NULL AS known
-    FROM campaign AS c
-    JOIN project AS p ON p.id = c.project_id
-    LEFT JOIN campaign_version AS v ON v.project_id = c.project_id AND v.campaign_id = c.id AND v.version = c.version
-    LEFT JOIN subscriber AS s ON s.project_id = c.project_id AND s.id = :subscriber
-    WHERE c.project_id = :project AND c.id = :campaign
-    """
-)
-_MESSAGE = text(
-    """
-    SELECT m.kind, m.project_domain, m.campaign_id, m.campaign_name, m.list_id, m.list_name, m.subscriber_id,
-           m.email, m.email_domain
-    FROM message AS m
-    WHERE m.project_id = :project AND m.id = :message AND m.created_at BETWEEN :since AND :until
-    """
-)
-_PROJECT = text("SELECT domain AS project_domain FROM project WHERE id = :project")
 _PERSON = text("SELECT email, name, fields FROM subscriber WHERE project_id = :project AND id = :subscriber")
 
 
-def event_of(session: Session, type_: str, claims: Claims) -> Event | None:
-    """The event that a token's use means, with the seed's plain values beside the keys; None for a deleted campaign."""
+def events_of(cursor: psycopg.Cursor[Any], hits: Sequence[Hit]) -> list[Event]:
+    """The events that hits mean, with the seed's plain values beside the keys; none for what has been deleted.
+
+    Four questions at most, however many hits there are.
+    """
+    campaigns, people, letters, alone = set(), set(), set(), set()
+    for hit in hits:
+        if hit.message is not None:
+            letters.add((hit.project, hit.message))
+            alone.add(hit.project)
+        elif hit.campaign is not None:
+            campaigns.add((hit.project, hit.campaign))
+            if hit.subscriber is not None:
+                people.add((hit.project, hit.subscriber))
+    known = _Known(
+        facts.campaigns_of_hits(cursor, campaigns) if campaigns else {},
+        facts.people_of_hits(cursor, people) if people else {},
+        facts.letters_of_hits(cursor, letters),
+        facts.domains_of_projects(cursor, alone),
+    )
+    made = (known.event(hit) for hit in hits)
+    return [event for event in made if event is not None]
+
+
+def event_of(session: Session, type_: str, claims: Claims, *, ip: str | None, user_agent: str) -> Event | None:
+    """The event that a token's use means now, in the session's transaction; None for what has been deleted."""
     assert claims.project is not None
-    if claims.message is not None:
-        return _single(session, type_, claims, claims.message)
-    binds = {"project": claims.project, "campaign": claims.campaign, "subscriber": claims.subscriber}
-    row = session.execute(_CAMPAIGN, binds).mappings().one_or_none()
-    if row is None:
-        return None
-    event = Event(type_, claims.project, MessageKind.CAMPAIGN, campaign_id=claims.campaign, link_id=claims.link)
-    # An erased person's hit still counts as a hit; nobody can be counted as one person for it.
-    known = {name: row[name] for name in row if name != "known"}
-    return replace(event, **known, subscriber_id=claims.subscriber if row["known"] else None)
+    hit = Hit(
+        type_, datetime.now(UTC), claims.project, claims.campaign, claims.subscriber, claims.link, claims.message,
+        ip=ip, user_agent=user_agent,
+    )  # fmt: skip
+    return next(iter(events_in(session, [hit])), None)
 
 
-def _single(session: Session, type_: str, claims: Claims, message: UUID) -> Event | None:
-    assert claims.project is not None
-    # Only version 7 tells a time; any other id has no row.
-    milliseconds = message.int >> 80 if message.version == 7 else 0
-    near = datetime.fromtimestamp(milliseconds % 10**14 / 1000, UTC)
-    binds = {"project": claims.project, "message": message, "since": near - NEAR, "until": near + NEAR}
-    row = session.execute(_MESSAGE, binds).mappings().one_or_none()
-    event = Event(type_, claims.project, MessageKind.TRANSACTIONAL, message_id=message, link_id=claims.link)
-    if row is not None:
-        return replace(event, **row)
-    # Retention has dropped the row; the hit is still the project's.
-    project = session.execute(_PROJECT, {"project": claims.project}).one_or_none()
-    return None if project is None else replace(event, project_domain=project.project_domain)
+def events_in(session: Session, hits: Sequence[Hit]) -> list[Event]:
+    """`events_of` in the session's transaction."""
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return events_of(cursor, hits)
 
 
-def link_of(session: Session, kept: Kept[StoredLink], project: int, link: int) -> StoredLink | None:
-    """The stored link, from this process's memory if it has been asked for before: links never change."""
-    found = kept.get((project, link))
-    if found is None:
-        row = session.execute(_LINK, {"project": project, "link": link}).one_or_none()
-        if row is None:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    campaigns: Any
+    people: Any
+    letters: Any
+    domains: Any
+
+    def event(self, hit: Hit) -> Event | None:
+        if hit.message is not None:
+            return self._single(hit)
+        campaign = self.campaigns.get((hit.project, hit.campaign))
+        if campaign is None:
             return None
-        found = StoredLink(row.id, row.url)
-        kept.put((project, link), found)
-    return found
+        person = self.people.get((hit.project, hit.subscriber))
+        return _event(
+            hit, MessageKind.CAMPAIGN, campaign, person or ERASED, campaign_id=hit.campaign,
+            subscriber_id=hit.subscriber if person else None,
+        )  # fmt: skip
+
+    def _single(self, hit: Hit) -> Event | None:
+        letter = self.letters.get((hit.project, hit.message))
+        if letter is not None:
+            return _event(
+                hit, letter.kind, letter, letter, message_id=hit.message, campaign_id=letter.campaign_id,
+                subscriber_id=letter.subscriber_id,
+            )  # fmt: skip
+        # Retention has dropped the row; the hit is still the project's.
+        domain = self.domains.get(hit.project)
+        if domain is None:
+            return None
+        without = facts.CampaignFacts(domain, "", None, "")
+        return _event(hit, MessageKind.TRANSACTIONAL, without, ERASED, message_id=hit.message)
+
+
+def _event(
+    hit: Hit,
+    kind: str,
+    words: facts.CampaignFacts | facts.LetterFacts,
+    person: facts.PersonFacts | facts.LetterFacts,
+    **ids: Any,
+) -> Event:
+    return Event(
+        hit.type,
+        hit.project,
+        kind,
+        at=hit.at,
+        project_domain=words.project_domain,
+        campaign_name=words.campaign_name,
+        list_id=words.list_id,
+        list_name=words.list_name,
+        email=person.email,
+        email_domain=person.email_domain,
+        link_id=hit.link,
+        url=hit.url,
+        ip=hit.ip,
+        user_agent=hit.user_agent,
+        detail=hit.detail,
+        **ids,
+    )
+
+
+def link_of(session: Session, project: int, link: int) -> StoredLink | None:
+    """The stored link. Links never change."""
+    row = session.execute(_LINK, {"project": project, "link": link}).one_or_none()
+    return None if row is None else StoredLink(row.id, row.url)
 
 
 def person_of(session: Session, project: int, subscriber: int | None) -> Person:

@@ -5,7 +5,6 @@ A GET changes nothing: scanners follow every link. The token is the only credent
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from pyramid.request import Request
@@ -19,6 +18,7 @@ from mailhub.lists import service as lists
 from mailhub.mail.tokens import BadToken, Claims, Kind
 from mailhub.models import EventType, Project, Visibility
 from mailhub.tracking.facts import event_of
+from mailhub.tracking.hit import MAX_AGENT
 from mailhub.tracking.refused import LinkGone
 from mailhub.web.i18n import use_language
 
@@ -97,10 +97,10 @@ def _fields(request: Request) -> dict[str, str]:
 
 
 def _note(request: Request, claims: Claims) -> None:
-    event = event_of(request.dbsession, EventType.UNSUBSCRIBED, claims)
+    agent = (request.user_agent or "")[:MAX_AGENT]
+    event = event_of(request.dbsession, EventType.UNSUBSCRIBED, claims, ip=request.client_addr, user_agent=agent)
     if event is not None:
-        agent = (request.user_agent or "")[:300]
-        append_in(request.dbsession, [replace(event, ip=request.client_addr, user_agent=agent)])
+        append_in(request.dbsession, [event])
 
 
 def _claims(request: Request) -> Claims:

@@ -53,9 +53,8 @@ class StoredLink:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One a process. Links are kept so that a click is led on although the database is away."""
+    """One a process."""
 
-    links: Kept[StoredLink] = field(default_factory=lambda: Kept(50_000))
     letters: Kept[tuple[CompiledCampaign, list[int]]] = field(default_factory=lambda: Kept(16))
     #: Token → (day, hits).
     seen: Kept[tuple[int, int]] = field(default_factory=lambda: Kept(100_000))

@@ -59,6 +59,11 @@ def read(request: Request, model: type[Model]) -> FormResult[Model]:
             continue
         given = request.POST.getall(name)
         values[name] = list(given) if _is_list(model, name) else given[-1]
+    return validate_values(model, values)
+
+
+def validate_values(model: type[Model], values: dict[str, Any]) -> FormResult[Model]:
+    """Check values that were typed, wherever they come from (a form, the filters of a page)."""
     try:
         return FormResult(model.model_validate(values), values)
     except ValidationError as failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -29,18 +30,41 @@ _CHECKS = text(
 )
 
 
+#: What a room adds to the heartbeat of its process: whether it is well, and what it says.
+Part = Callable[[], tuple[bool, Any]]
+
+
+def add_part(registry: Any, name: str, part: Part) -> None:
+    """Let the heartbeat of this process say more."""
+    _parts(registry)[name] = part
+
+
 def heartbeat(request: Request) -> dict[str, Any]:
-    """Database, workers (which need the broker), and the age of the oldest transactional letter that is due."""
+    """Database, workers (which need the broker), the age of the oldest single letter that is due, the rooms' parts."""
+    said: dict[str, Any] = {"database": "down", "workers": None, "transactional_late_seconds": None}
+    well = False
     try:
         with reading(request.registry) as session:
             row = session.execute(_CHECKS, {"alive": ALIVE_SECONDS}).one()
     except SQLAlchemyError:
+        pass
+    else:
+        late = round(float(row.transactional_late), 1)
+        well = row.workers > 0 and late <= 60
+        said = {"database": "ok", "workers": row.workers, "transactional_late_seconds": late}
+    for name, part in _parts(request.registry).items():
+        part_is_well, said[name] = part()
+        well = well and part_is_well
+    if not well:
         request.response.status_int = 503
-        return {"database": "down", "workers": None, "transactional_late_seconds": None}
-    late = round(float(row.transactional_late), 1)
-    if row.workers == 0 or late > 60:
-        request.response.status_int = 503
-    return {"database": "ok", "workers": row.workers, "transactional_late_seconds": late}
+    return said
+
+
+def _parts(registry: Any) -> dict[str, Part]:
+    if not hasattr(registry, "heartbeat_parts"):
+        registry.heartbeat_parts = {}
+    found: dict[str, Part] = registry.heartbeat_parts
+    return found
 
 
 def lbheartbeat(_request: Request) -> Response:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.orm import sessionmaker
 
 import mailhub.admin
@@ -91,3 +92,24 @@ def volumes(build, dbsession, today):
         )
     dbsession.commit()
     return bakery
+
+
+@pytest.fixture
+def queries(connection):
+    """`with queries() as seen`: the statements of that time, without savepoints."""
+
+    @contextmanager
+    def watching():
+        seen: list[str] = []
+
+        def note(_connection, _cursor, statement, *_rest):
+            if "SAVEPOINT" not in statement:
+                seen.append(statement)
+
+        event.listen(connection, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            event.remove(connection, "before_cursor_execute", note)
+
+    return watching

@@ -11,11 +11,19 @@ from mailhub.models import Role, User, WebSession
 from mailhub.security.secrets import new_secret
 from tests.admin.conftest import PASSWORD
 from tests.client import ApiClient
-from tests.flows.world import doors, make_world
+from tests.flows.world import doors, made_report, make_world
 
 PAGES = ["/admin", "/admin/projects", "/admin/projects.csv", "/admin/projects/1", "/admin/queues"]
+NUMBERS = ("volume", "bounces", "complaints", "movers", "suspects", "events", "reasons", "recipients")
+PAGES += [f"/admin/numbers/{name}" for name in NUMBERS] + [
+    "/admin/numbers/volume.csv",
+    "/admin/jobs",
+    "/admin/jobs/1.csv",
+]
 POSTS = [f"/admin/periodic/mailhub.lists.clean_imports/{action}" for action in ("pause", "resume", "run")]
+POSTS += ["/admin/suspects/1/look", "/admin/jobs", "/admin/jobs/1/cancel", "/admin/jobs/1/forget"]
 DOCUMENTS = [f"/api/v1/reports/{name}" for name in ("projects", "projects/1", "queues")]
+DOCUMENTS += [f"/api/v1/reports/{name}" for name in ("volume", "bounces", "complaints", "movers", "suspects", "jobs")]
 #: Everything that may be opened without being an admin.
 OPEN = {"accounts.sign_in", "accounts.sign_out", "static", "health.heartbeat", "health.lbheartbeat", "health.version"}
 
@@ -134,6 +142,7 @@ def test_everybody_sees_exactly_what_they_may(reports_app, visitor, admin_api, r
     analyst = build.user("analyst@people.test")
     build.member(world.project, analyst, Role.ANALYST)
     values = world.values | {"project_id": str(world.project.id), "pid": "1", "name": "mailhub.lists.clean_imports"}
+    values |= {"report": "suspects", "job_id": str(made_report(dbsession, reports_app.registry.mailhub).id)}
     people = {
         "stranger": visitor,
         "analyst": visitor.new().sign_in(analyst, app="reports"),

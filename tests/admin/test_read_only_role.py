@@ -12,6 +12,7 @@ from sqlalchemy import event, make_url
 
 import mailhub.admin
 from mailhub.accounts import service
+from mailhub.admin.number_views import SPECS
 from tests.client import ApiClient, Client
 from tests.conftest import RecordingPublisher, raw_settings
 from tests.flows.world import doors, make_world
@@ -64,6 +65,8 @@ def test_every_page_and_document_is_read_by_a_role_that_only_reads(live, role, t
             elif not door.target:  # a fragment reads what its page reads
                 admin.get(door.url(values), status=303 if door.route == "admin.home" else 200)
             read += 1
+        for report in SPECS:
+            admin.get(f"/admin/numbers/{report}?run=1&project={world.project.slug}", status=200)
     finally:
         app.registry.engine.dispose()
         app.registry.reading_engine.dispose()

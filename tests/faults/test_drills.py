@@ -96,8 +96,12 @@ def test_old_events_go_while_everybody_works(embedded: Stand) -> None:
     hold(embedded, "retention_drop", 20_000)
 
 
-def test_numbers_agree_with_a_recount_after_all_of_it(embedded: Stand) -> None:
-    hold(embedded, "numbers", 400)
+def test_hits_survive_the_server_and_the_database(embedded: Stand) -> None:
+    hold(embedded, "hits", 500, turns=0)
+
+
+def test_heavy_reports_leave_the_site_alone(embedded: Stand) -> None:
+    hold(embedded, "reports", 20_000)
 
 
 def test_every_drill_says_what_it_does() -> None:

@@ -17,6 +17,7 @@ from mailhub.delivery import service as delivery
 from mailhub.delivery.ids import new_message_id
 from mailhub.events.marking import Mark, mark_in
 from mailhub.events.service import Event, append_in
+from mailhub.jobs import files
 from mailhub.lists import imports
 from mailhub.mail.lane import LANES
 from mailhub.mail.tokens import Kind, Signer
@@ -41,6 +42,7 @@ from mailhub.models import (
     RateBucket,
     RelayHealth,
     RelayLane,
+    ReportJob,
     Role,
     StatsShare,
     SubscriberField,
@@ -453,6 +455,21 @@ def _imports(
     )
     session.commit()
     return done, waiting, failed
+
+
+def made_report(session: Session, settings: Settings) -> ReportJob:
+    """A heavy report that is done, with its file in this home."""
+    name = files.new_name()
+    files.path_of(settings, name).write_text("day,project\r\n2026-11-01,=world\r\n", encoding="utf-8")
+    now = datetime.now(UTC)
+    job = ReportJob(
+        kind="events", parameters={"since": "2026-11-01", "until": "2026-11-02"}, state="done", slices_done=1,
+        slices_total=1, rows=1, file=name, file_bytes=37, started_at=now - timedelta(seconds=90), finished_at=now,
+        expires_at=now + timedelta(days=7),
+    )  # fmt: skip
+    session.add(job)
+    session.commit()
+    return job
 
 
 def _letter(session: Session, project: Project, email: str) -> Message:

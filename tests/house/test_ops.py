@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mailhub.embedded.mailbox import REPLIES
+from mailhub.embedded.supervisor import REPORTS_NICE
 from tests.house import ROOT
 
 OPS = ROOT / "docs" / "ops"
@@ -36,6 +37,13 @@ def test_a_worker_serves_one_queue_and_its_children_end_their_letter(queue: str)
     assert program["stopsignal"] == "TERM"
     assert program["stopasgroup"] == "false"
     assert program["killasgroup"] == "true"
+
+
+def test_the_reports_stand_back() -> None:
+    """As `mailhub up` has it."""
+    assert supervisor()["program:mailhub-reports"]["command"].startswith(f"nice -n {REPORTS_NICE} ")
+    drop_in = (OPS / "systemd" / "mailhub-web@reports.service.d" / "nice.conf").read_text(encoding="utf-8")
+    assert f"\nNice={REPORTS_NICE}\n" in drop_in
 
 
 def test_no_secret_stands_in_the_examples() -> None:

@@ -37,8 +37,8 @@ BINDS: dict[str, dict[str, Any]] = {
         "last": NOON + MINUTE,
     },
     "clicks_of_addresses": {
-        "project_id": [1], "ip": ["192.0.2.1"], "email_domain": ["a.test"], "since": [NOON], "until": [NOON],
-        "first": NOON - MINUTE, "last": NOON + MINUTE,
+        "project_id": [1], "ip": ["192.0.2.1"], "since": [NOON], "until": [NOON], "first": NOON - MINUTE,
+        "last": NOON + MINUTE, "most": 5000,
     },
 }  # fmt: skip
 
@@ -92,14 +92,18 @@ def test_the_deliveries_and_clicks_of_letters(
 
 
 def test_the_clicks_of_addresses(connection_of_hits: Any, project: Project) -> None:
-    def address(ip: str, domain: str, until: float = 10) -> AddressRange:
-        return AddressRange(project.id, ip, domain, NOON, NOON + until * MINUTE)
+    def address(ip: str, since: float = 0, until: float = 10) -> AddressRange:
+        return AddressRange(project.id, ip, NOON + since * MINUTE, NOON + until * MINUTE)
 
-    asked = [address("192.0.2.1", "a.test"), address("192.0.2.1", "b.test"), address("192.0.2.1", "a.test", 4.2),
-             address("2001:db8::7", "a.test")]  # fmt: skip
-    found = hits.clicks_of_addresses(connection_of_hits, asked)
-    assert [who for _at, who in found[0]] == ["1", "2", "x@a.test"]
-    assert [[who for _at, who in one] for one in found[1:]] == [["3"], ["1"], []]
+    def who(*asked: AddressRange, most: int = 99) -> dict[tuple[str, str], list[str]]:
+        found = hits.clicks_of_addresses(connection_of_hits, asked, most)
+        return {(ip, domain): [who for _at, who in made] for (_project, ip, domain), made in found.items()}
+
+    first, second = ("192.0.2.1", "a.test"), ("192.0.2.1", "b.test")
+    assert who(address("192.0.2.1"), address("2001:db8::7")) == {first: ["1", "2", "x@a.test"], second: ["3"]}
+    assert who(address("192.0.2.1", until=4.2), address("192.0.2.1", since=5.5)) == {first: ["1", "x@a.test"]}
+    assert who(address("192.0.2.1"), most=3) == {first: ["1", "2"], second: ["3"]}
+    assert who() == {}
 
 
 def test_the_links_of_campaigns(dbsession: Session, build: Any, project: Project, campaign: Campaign) -> None:

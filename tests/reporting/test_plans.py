@@ -109,7 +109,7 @@ EXPECTED = {
     "letters_of_hits": Expected("", _WINDOW),
 }
 #: A recount reads everything, by its nature; the others take a lock, or make partitions.
-_READS_ALL = re.compile(r"^(verify_\w+|keep_partitions|stop_positions|ensure_partitions)$")
+_READS_ALL = re.compile(r"^(verify_\w+|repair_\w+|lock_rollups|stop_positions|keep_partitions|ensure_partitions)$")
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from mailhub.lists import service
-from mailhub.models import ListDay, MailingList, Subscription
+from mailhub.models import ListCount, ListDay, MailingList, Subscription
+from mailhub.stats.left import people_who_left
 from tests.build import Builder
 from tests.client import Client
 from tests.stats.conftest import NOW, Cast
@@ -19,13 +22,14 @@ from tests.stats.test_pages import home, words
 
 @pytest.fixture
 def readers(cast: Cast, build: Builder, dbsession: Session) -> MailingList:
-    """Three are subscribed now; yesterday there were five new ones of whom two left, 40 days ago ten."""
+    """Twelve are subscribed now: ten came 40 days ago; yesterday five came, two left and one was deleted."""
     found: MailingList = build.list(cast.project, name="Readers & co")
     key = {"project_id": cast.project.id, "list_id": found.id}
     for days, joined, unsubscribed, removed in ((40, 10, 0, 0), (1, 5, 2, 1)):
         build._add(
             ListDay(**key, day=TODAY - timedelta(days=days), joined=joined, unsubscribed=unsubscribed, removed=removed)
         )
+    build._add(ListCount(**key, status="subscribed", n=12))
     return found
 
 
@@ -114,3 +118,24 @@ def test_leavers_are_paged_without_gaps(
 def test_addresses_are_not_for_analysts(client: Client, cast: Cast) -> None:
     client.sign_in(cast.ann).get(left(cast), status=403)
     client.new().sign_in(cast.charlie).get(left(cast), status=404)
+
+
+def test_leavers_are_found_by_their_index(
+    cast: Cast, build: Builder, dbsession: Session, readers: MailingList
+) -> None:
+    seen: list[str] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        seen.append(statement)
+        binds.append(parameters)
+
+    binds: list[Any] = []
+    engine = dbsession.connection().engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        people_who_left(dbsession, cast.project.id, NOW - timedelta(days=7), NOW, after=(NOW, 1, 1), limit=51)
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    dbsession.execute(text("SET LOCAL enable_seqscan = off"))
+    plan = "\n".join(row[0] for row in dbsession.connection().exec_driver_sql("EXPLAIN " + seen[-1], binds[-1]))
+    assert "ix_subscription_left" in plan

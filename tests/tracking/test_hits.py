@@ -8,14 +8,12 @@ from sqlalchemy.exc import OperationalError
 
 from mailhub.mail.tokens import Kind
 from mailhub.models import CampaignStats, Link, MessageEvent
-from mailhub.tracking.hits import HITS_A_DAY
-from mailhub.tracking.memory import memory
+from mailhub.tracking.desk import HITS_A_DAY
 
 
 @pytest.fixture
 def letter(build, dbsession, registry):
     """A sent campaign, its reader, and the tokens of their letter."""
-    memory(registry).links.clear()
     project = build.project(time_zone="Europe/Moscow")
     mailing_list = build.list(project, "Readers")
     reader = build.subscriber(project, "anna@mail.test", lists=[mailing_list], name="Anna", fields={"city": "Тверь 1"})

@@ -11,10 +11,10 @@ from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from mailhub.campaigns import listing, people
-from mailhub.campaigns.people import Filter, Person
+from mailhub.campaigns.people import Filter
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.views.page import addresses_of, is_draft, may_send_again
 from mailhub.campaigns.views.show import frame
@@ -70,28 +70,23 @@ def recipients_csv(context: CampaignContext, request: Request) -> Response:
     if not request.has_permission("campaigns:view") or is_draft(context.campaign):
         raise HTTPNotFound()
     wanted = _filter(request, named=True)
-    found = people.everybody(request.dbsession, context.campaign, wanted)
     zone = ZoneInfo(context.project.time_zone)
 
     def lines() -> Iterator[tuple[Cell, ...]]:
         yield tuple(translate(request, column) for column in _COLUMNS)
-        for person in found:
+        for person in people.everybody(request.dbsession, context.campaign, wanted):
             yield _cells(person, zone)
 
     return sheets.answer(f"campaign-{context.campaign.id}-people.csv", lines())
 
 
-def _cells(person: Person, zone: ZoneInfo) -> tuple[Cell, ...]:
-    letter = person.message
-    settled = (None,) * 6 if letter is None else (
-        letter.state, letter.reason, letter.smtp_code, letter.smtp_reply, letter.attempts,
-        letter.settled_at or letter.created_at,
-    )  # fmt: skip
-    *ended, settled_at = settled
+def _cells(person: Row[Any], zone: ZoneInfo) -> tuple[Cell, ...]:
+    opened, clicked = person.opened or 0, person.redirected or 0
     return (
-        person.email, *ended, person.opened - person.machine_opened, person.opened,
-        _moment(person.first_opened_at, zone), person.clicked - person.machine_clicked, person.clicked,
-        _moment(person.first_clicked_at, zone), _moment(person.unsubscribed_at, zone), _moment(settled_at, zone),
+        person.email, person.state, person.reason, person.smtp_code, person.smtp_reply, person.attempts,
+        opened - (person.machine_opened or 0), opened, _moment(person.first_opened_at, zone),
+        clicked - (person.machine_redirected or 0), clicked, _moment(person.first_redirected_at, zone),
+        _moment(person.unsubscribed_at, zone), _moment(person.settled_at, zone),
     )  # fmt: skip
 
 

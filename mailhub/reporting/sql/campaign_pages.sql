@@ -5,7 +5,7 @@
 -- project that were started before this one, and of which something was sent. Opens and clicks are people's.
 -- binds: project_id bigint, campaign_id bigint, started_at timestamptz, most integer
 -- reads: campaign, campaign_stats
--- measured: 6 ms in a project with 10,000 sent campaigns
+-- measured: 20 ms in a project with 10,000 sent campaigns (two busy cores)
 WITH last AS (
     SELECT
         CAST(s.unique_opened - s.unique_machine_opened AS double precision) / s.sent AS opened,
@@ -60,7 +60,7 @@ LIMIT :most
 -- its own are tests; to say so by an inequality keeps the planner from walking the whole project's letters instead.
 -- binds: project_id bigint, campaign_id bigint, since timestamptz, most integer, kinds integer
 -- reads: message
--- measured: 12 ms for 2,000 failed letters of 50,000, 26 ms with as many that were put off
+-- measured: 13 ms for the latest 2,000 of 50,000 failed letters among 300,000 (two busy cores)
 SELECT
     w.state,
     l.smtp_code AS code,

@@ -132,27 +132,25 @@ JOIN link AS l ON l.project_id = k.project_id AND l.campaign_id = k.campaign_id
 GROUP BY k.project_id, k.campaign_id
 
 -- name: clicks_of_addresses
--- One row per click that an address made for people of a mail domain, oldest first, 1,000 at most; `n` is the address's
--- place in the arrays, `who` tells people apart.
--- binds: project_id bigint[], ip inet[], email_domain text[], since timestamptz[], until timestamptz[]
--- binds: first timestamptz, last timestamptz
+-- One row per click of an address in its range, oldest first, `most` at most; `n` is the address's place in the arrays,
+-- `who` tells people apart.
+-- binds: project_id bigint[], ip inet[], since timestamptz[], until timestamptz[]
+-- binds: first timestamptz, last timestamptz, most integer
 -- reads: message_event
-SELECT a.n, e.at, e.who
+SELECT a.n, e.at, e.email_domain, e.who
 FROM unnest(
-    CAST(:project_id AS bigint[]), CAST(:ip AS inet[]), CAST(:email_domain AS text[]),
-    CAST(:since AS timestamptz[]), CAST(:until AS timestamptz[])
-) WITH ORDINALITY AS a (project_id, ip, email_domain, since, until, n)
+    CAST(:project_id AS bigint[]), CAST(:ip AS inet[]), CAST(:since AS timestamptz[]), CAST(:until AS timestamptz[])
+) WITH ORDINALITY AS a (project_id, ip, since, until, n)
 CROSS JOIN LATERAL (
-    SELECT h.at, coalesce(CAST(h.subscriber_id AS text), h.email) AS who
+    SELECT h.at, h.email_domain, coalesce(CAST(h.subscriber_id AS text), h.email) AS who
     FROM message_event AS h
     WHERE h.type = 'REDIRECTED'
         AND h.ip = a.ip
         AND h.project_id = a.project_id
         AND h.at BETWEEN a.since AND a.until
         AND h.at BETWEEN :first AND :last
-        AND h.email_domain = a.email_domain
     ORDER BY h.at
-    LIMIT 1000
+    LIMIT :most
 ) AS e
 
 -- name: taints_of
