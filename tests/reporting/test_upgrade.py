@@ -71,6 +71,8 @@ def test_what_reads_a_large_table_has_no_time_out() -> None:
     short = [
         path.name
         for path in sorted(Path(ROOT / "alembic" / "versions").glob("*.py"))
-        if path.name > BEFORE + "~" and reads.search(path.read_text()) and "statement_timeout = 0" not in path.read_text()
+        if path.name > BEFORE + "~"
+        and reads.search(path.read_text())
+        and "statement_timeout = 0" not in path.read_text()
     ]
     assert short == []
