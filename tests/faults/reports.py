@@ -21,11 +21,13 @@ from urllib.parse import urlencode
 
 import psycopg
 
+import mailhub.admin
 from mailhub.broker import conninfo
 from mailhub.embedded import child
 from mailhub.embedded.supervisor import REPORTS_NICE
 from tests.browser.site import served
 from tests.client import Client
+from tests.conftest import raw_settings
 from tests.faults.drills import drill
 from tests.faults.ledger import Figures
 from tests.faults.stand import Stand
@@ -96,9 +98,9 @@ def reports(stand: Stand) -> Figures:
     with contextlib.ExitStack() as stack:
         if is_full:
             site_port = stack.enter_context(_served(stand, "main"))
+            reports_port = stack.enter_context(_served(stand, "reports", nice=REPORTS_NICE))
         else:
-            site_port = int(stack.enter_context(served(stand.live.app)).rpartition(":")[2])
-        reports_port = stack.enter_context(_served(stand, "reports", nice=REPORTS_NICE))
+            site_port, reports_port = stack.enter_context(_in_threads(stand))
         site = Door(site_port, f"mailhub={site_token.token}")
         door = Door(reports_port, f"mailhub-reports={reports_client.token}")
         page = f"/projects/{projects[0].slug}"
@@ -166,6 +168,20 @@ def _served(stand: Stand, name: str, environ: dict[str, str] | None = None, nice
     finally:
         process.kill()
         process.wait(30)
+
+
+@contextlib.contextmanager
+def _in_threads(stand: Stand) -> Iterator[tuple[int, int]]:
+    """The ports of both in this process: what the short form can do without two more processes to start."""
+    raw = raw_settings(stand.live.url, stand.folder) | {"mailhub.log.level": "error"}
+    app = mailhub.admin.configure(raw | {"celery.broker_url": stand.broker.url}).make_wsgi_app()
+    try:
+        with served(stand.live.app) as site, served(app) as reports_url:
+            yield int(site.rpartition(":")[2]), int(reports_url.rpartition(":")[2])
+    finally:
+        app.registry.publisher.close()
+        app.registry.engine.dispose()
+        app.registry.reading_engine.dispose()
 
 
 def _answers(port: int) -> bool:
