@@ -275,12 +275,8 @@ class Settings:
         "209715200",
         "The largest CSV that can be imported; it is streamed to disk.",
     )
-    import_batch_rows: int = _row(
-        "mailhub.import.batch_rows",
-        kind.integer(100, 1000000),
-        "5000",
-        "Rows of an import that are merged in one transaction.",
-    )
+    import_batch_rows: int = _row("mailhub.import.batch_rows", kind.integer(100, 1000000), "5000",
+        "Rows of an import that are merged in one transaction.")  # fmt: skip
     retention_days: int = _row(
         "mailhub.retention_days",
         kind.integer(1, 3650),
@@ -295,9 +291,8 @@ class Settings:
         "Apple's list of Private Relay addresses (`https://mask-api.icloud.com/egress-ip-ranges.csv`), kept up to date by you. "
         "Without it Apple's prefetching is known by its User-Agent alone.")  # fmt: skip
     # Logs
-    log_format: str = _row(
-        "mailhub.log.format", kind.one_of("text", "json"), "text", "Lines for people, or an object a line."
-    )
+    log_format: str = _row("mailhub.log.format", kind.one_of("text", "json"), "text",
+        "Lines for people, or an object a line.")  # fmt: skip
     log_level: str = _row(
         "mailhub.log.level",
         kind.one_of("debug", "info", "warning", "error"),

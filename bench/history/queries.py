@@ -34,8 +34,8 @@ _KINDS = {
     "partitions": Kind.REPORT,
     "raw_reports": Kind.JOB,
 }
-#: Files of what no page waits for: writers of rollups, the recount, tasks that follow the events.
-_MACHINERY = {"rollup", "verify", "hits", "renames"}
+#: Files of what no page waits for: writers of rollups, the recount, what stores hits, tasks that follow the events.
+_MACHINERY = {"rollup", "verify", "hits", "renames", "spools"}
 #: And statements: checks, housekeeping, a button's effect.
 _NOT_OF_PAGES = {"lists_that_differ", "machinery_cancel", "feed_state", "missing_weeks", "detached_partitions"}
 #: Statements that need an extension of the server which is not always there.
@@ -78,10 +78,10 @@ _VALUES: dict[tuple[str, str], Value] = {
     ("by_day", "boolean"): lambda s: True,
     ("by_project", "boolean"): lambda s: True,
     ("by_provider", "boolean"): lambda s: True,
+    ("parents", "text[]"): lambda s: ["message", "message_content", "message_event"],
     ("most", "integer"): lambda s: 100,
     ("most", "bigint"): lambda s: 100,
 }
-_PARENTS = ["message", "message_content", "message_event"]
 _ONE_DAY: dict[str, Value] = {
     "since": lambda s: s.until - timedelta(days=3),
     "until": lambda s: s.until - timedelta(days=2),
@@ -91,7 +91,6 @@ _ONE_DAY: dict[str, Value] = {
 #: What a statement is asked instead, where the name alone does not say it.
 _OWN: dict[str, dict[str, Value]] = {
     "admin_projects": {"since": lambda s: None, "until": lambda s: None, "most": lambda s: 1000},
-    "partitions": {"parents": lambda s: _PARENTS},
     "message_timeline": {"since": lambda s: _moment_of(s) - timedelta(days=1)},
     "numbers": {"project_id": lambda s: 0},
     "campaign_refusals": {"most": lambda s: 2000},

@@ -23,7 +23,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE mailhub IN SCHEMA public GRANT SELECT ON TABLE
 GRANT pg_read_all_stats TO mailhub_reports;
 
 -- Of these tables all columns but the secret ones: hashes of passwords, tokens and keys, and private keys.
-REVOKE SELECT ON user_account, web_session, one_time_link, api_key, admin_token, sending_domain FROM mailhub_reports;
+REVOKE SELECT ON user_account, web_session, one_time_link, api_key, admin_token, sending_domain, stats_share
+    FROM mailhub_reports;
 GRANT SELECT (
     id, email, name, password_changed_at, language, time_zone, theme, is_admin, disabled_at, created_at
 ) ON user_account TO mailhub_reports;
@@ -37,3 +38,6 @@ GRANT SELECT (
     project_id, id, domain, selector, rsa_public, ed25519_public, status, checking_since, checked_at, problem, results,
     created_at
 ) ON sending_domain TO mailhub_reports;
+GRANT SELECT (
+    project_id, id, campaign_id, name, created_by, created_at, expires_at, revoked_at, last_seen_at
+) ON stats_share TO mailhub_reports;

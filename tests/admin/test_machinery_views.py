@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Thread
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError
 
 import mailhub.admin
@@ -328,3 +328,29 @@ def test_costs_of_statements_are_shown_or_it_is_said_how_they_could_be(admin, li
     assert [(one.calls, one.rows) for one in ours] == [(1, 1)]
     assert "anna" not in ours[0].query
     assert machinery.server(live.session).has_statements
+
+
+@pytest.mark.parametrize(
+    ("page", "most"),
+    [
+        ("/admin/queues", 15),
+        ("/admin/periodic", 6),
+        ("/admin/tables", 8),
+        ("/admin/database", 6),
+        ("/admin/people", 6),
+        ("/admin/campaigns", 5),
+        ("/admin/imports", 5),
+        ("/admin/messages", 5),
+    ],
+)
+def test_a_page_asks_the_database_a_few_times_only(admin, connection, build, page, most):
+    for _n in range(3):
+        project = build.project(build.user())
+        build.campaign(project)
+    asked = []
+    listener = lambda *given: asked.append(given[2])  # noqa: E731
+    event.listen(connection, "before_cursor_execute", listener)
+    admin.get(page, status=200)
+    event.remove(connection, "before_cursor_execute", listener)
+    asked = [one for one in asked if not one.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK"))]
+    assert len(asked) <= most, "\n".join(asked)

@@ -34,7 +34,9 @@ class Drill:
 
 DRILLS: dict[str, Drill] = {}
 #: The rooms of the fire house, in the order in which `all` goes through them.
-MODULES = ("kills", "services", "refusals", "hostile_relays", "promises", "mayhem", "retention", "hits", "reports")
+MODULES = (
+    "kills", "services", "refusals", "hostile_relays", "promises", "mayhem", "retention", "hits", "recount", "reports",
+)  # fmt: skip
 
 
 def drill(**options: Any) -> Callable[[Callable[[Stand], Figures]], Callable[[Stand], Figures]]:

@@ -12,8 +12,10 @@ from typing import Any
 from sqlalchemy import text
 
 from mailhub.events.service import Event, append_in
+from mailhub.mail import classify
 from mailhub.reporting.verify import verify
 from mailhub.tasks import TASKS, run
+from mailhub.tracking import hit
 from tests.mail.test_classify import (
     CHROME,
     GMAIL,
@@ -153,3 +155,7 @@ def test_a_replayed_campaign_counts_people_and_machines_as_by_hand(live: Any) ->
         "one_address": 5, "person": 11,
     }  # fmt: skip
     assert verify(live.engine) == []
+
+
+def test_tracking_and_the_classifier_have_one_word_for_what_is_fetched_ahead() -> None:
+    assert hit.PREFETCH == classify.PREFETCH

@@ -109,7 +109,7 @@ def test_what_is_behind_the_limit_is_not_read() -> None:
 CLIENTS = {name for _mark, name in agents._PROXIES + agents._SCANNERS + agents._BROWSERS} | {name for _mark, name, _device in agents._CLIENTS} | {"Apple Mail", ""}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=700) | st.lists(st.sampled_from([word for case in CASES for word in case[0].split()])).map(" ".join))
 def test_any_text_gives_values_of_the_closed_sets(user_agent: str) -> None:
     found = agent_of(user_agent)

@@ -157,7 +157,7 @@ def test_every_case_has_a_source_and_every_cause_a_case() -> None:
     assert reached == {cause: set(actors) for cause, actors in CAUSES.items()}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     click=st.booleans(), agent=st.text(max_size=80) | st.sampled_from([CHROME, GMAIL, "Mozilla/5.0", ""]),
     ip=st.text(max_size=20) | st.sampled_from([HOME, MICROSOFT, RELAY, "::ffff:40.107.1.1"]),

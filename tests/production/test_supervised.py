@@ -19,12 +19,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mailhub.embedded.letters import Mailbox
 from mailhub.embedded.postgres import running_server
+from mailhub.tasks.inspection import ask
 from tests.embedded.test_supervisor import free_port, wait
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -250,6 +252,20 @@ def test_remote_control_answers_on_rabbitmq(installation: Installation) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     answers = json.loads(done.stdout)
     assert sorted(name.partition("@")[0] for name in answers) == ["bulk", "celery", "transactional"]
+
+
+def test_the_reports_ask_the_workers_themselves(installation: Installation) -> None:
+    """What the queues' page shows, from the same RabbitMQ; a worker that is late once is there another time."""
+    broker_url = (installation.folder / "secrets" / "broker_url").read_text().strip()
+    settings = SimpleNamespace(broker_url=broker_url, broker_quorum_queues=False, database_url="")
+    seen: set[str] = set()
+    for _try in range(20):
+        answer = ask(settings)
+        assert answer.problem != "away"
+        seen |= {name.partition("@")[0] for name in answer.workers}
+        if len(seen) == 3:
+            break
+    assert seen == {"bulk", "celery", "transactional"}
 
 
 def test_the_main_job(installation: Installation, key: str) -> None:

