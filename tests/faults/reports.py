@@ -42,7 +42,7 @@ FULL = 1_000_000
 # As many a day, of twenty projects; refusals with words of their own.
 _EVENTS = """
     INSERT INTO message_event (project_id, at, type, kind, email, email_domain, subscriber_id, code, detail)
-    SELECT (%(projects)s::bigint[])[1 + n %% 20], %(until)s::timestamptz - interval '1 second' * (n %% %(seconds)s),
+    SELECT (%(projects)s::bigint[])[1 + n %% 20], %(until)s::timestamptz - interval '1 second' * (1 + n %% %(seconds)s),
            CASE n %% 10 WHEN 0 THEN 'HARDBOUNCED' WHEN 1 THEN 'REDIRECTED' WHEN 2 THEN 'OPENED' ELSE 'SENT' END,
            'campaign', 'p' || n %% 100000 || '@d' || n %% 500 || '.test', 'd' || n %% 500 || '.test', n %% 100000,
            CASE n %% 10 WHEN 0 THEN 550 END,
@@ -139,7 +139,7 @@ def _seed(stand: Stand, projects: list[int], until: datetime) -> None:
         "SELECT ensure_partitions('message_event', 'at', %s::timestamptz, %s::timestamptz)",
         [until - timedelta(days=DAYS + 7), until + timedelta(days=7)],
     )
-    binds = {"projects": projects, "until": until, "seconds": DAYS * 86_400 - 1}
+    binds = {"projects": projects, "until": until, "seconds": DAYS * 86_400 - 2}
     for first in range(1, stand.people + 1, 500_000):
         last = min(first + 499_999, stand.people)
         stand.query(_EVENTS, binds | {"first": first, "last": last})
@@ -233,6 +233,8 @@ def _ask_on(door: Door, path: str, stop: threading.Event, made: Counter[str]) ->
         status, text = door.ask(path)
         refused = status == 503 and ("Two heavy reports are running" in text or "took too long" in text)
         made["made" if status == 200 else "refused" if refused else "errors"] += 1
+        if status != 200 and not refused:
+            print(f"reports: {status} {text[:2000]}", file=sys.stderr)
 
 
 def _count_on(stand: Stand, stop: threading.Event, found: list[int]) -> None:
