@@ -126,8 +126,8 @@ def project(request: Request) -> dict[str, Any]:
         [_day_label(request, one.date) for one in days],
         [
             charts.Series(translate(request, _("Sent")), [one.counts.sent for one in days]),
-            charts.Series(translate(request, _("Opened")), [one.counts.opened for one in days]),
-            charts.Series(translate(request, _("Clicked")), [one.counts.redirected for one in days]),
+            charts.Series(translate(request, _("Opens by people")), [one.counts.human_opened for one in days]),
+            charts.Series(translate(request, _("Clicks by people")), [one.counts.human_redirected for one in days]),
         ],
         label_name=translate(request, _("Day")),
     )

@@ -14,14 +14,17 @@ from mailhub.web import spreadsheet
 SORTS: dict[str, Callable[[Volume], Any]] = {
     "name": lambda one: (one.name.casefold(), one.id),
     "sent": lambda one: (one.counts.sent, one.id),
-    "opened": lambda one: (one.counts.opened, one.id),
-    "clicked": lambda one: (one.counts.redirected, one.id),
+    "opened": lambda one: (one.counts.human_opened, one.id),
+    "clicked": lambda one: (one.counts.human_redirected, one.id),
     "bounced": lambda one: (one.counts.bounced, one.id),
     "unsubscribed": lambda one: (one.counts.unsubscribed, one.id),
     "complained": lambda one: (one.counts.complained, one.id),
 }
 DEFAULT_SORT = "-sent"
-_COLUMNS = ("sent", "opened", "redirected", "hardbounced", "softbounced", "unsubscribed", "complained")
+_COLUMNS = (
+    "sent", "opened", "machine_opened", "redirected", "machine_redirected", "hardbounced", "softbounced",
+    "unsubscribed", "complained",
+)  # fmt: skip
 
 
 def sorted_volumes(volumes: Iterable[Volume], sort: str) -> tuple[list[Volume], str]:

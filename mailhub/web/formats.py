@@ -81,11 +81,13 @@ def filesize_text(size_bytes: Number | None, locale: Locale) -> str:
 
 
 def duration_text(seconds: Number | None, locale: Locale) -> str:
-    """The two largest units: 2m 38s, 2 мин 38 с. Under ten seconds with a tenth."""
+    """The two largest units: 2m 38s, 2 мин 38 с. Under ten seconds with a tenth, under a tenth in milliseconds."""
     if seconds is None:
         return DASH
     # Babel has no narrow units for Russian; English short ones are long ("2 mins 38 secs").
     length: Any = "narrow" if locale.language == "en" else "short"
+    if 0.0005 <= seconds < 0.1:
+        return _unit(round(seconds * 1000), "duration-millisecond", length, locale)
     if 0 < seconds < 10 and seconds != int(seconds):
         return _unit(round(float(seconds), 1), "duration-second", length, locale)
     rest = round(seconds)
