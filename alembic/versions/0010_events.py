@@ -38,6 +38,8 @@ TEXTS = ("actor", "actor_cause", "device", "client")
 
 
 def upgrade() -> None:
+    # The new key, the constraint and the indexes read all events: as long as that takes.
+    op.execute("SET LOCAL statement_timeout = 0")
     op.execute(FEED_POSITION)
     op.execute(FEED_HORIZON)
     # A constant first, so that the rows that are there need no writing; from now on the transaction.

@@ -13,6 +13,8 @@ OPEN = "state IN ('pending', 'running')"
 
 
 def upgrade() -> None:
+    # Indexes over all that is stored take as long as they take.
+    op.execute("SET LOCAL statement_timeout = 0")
     # Reports read days of raw events. Rows come in the order of time, so that a summary of block ranges finds a day
     # for next to nothing; other indexes begin with the project.
     op.create_index(

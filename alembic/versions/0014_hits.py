@@ -23,6 +23,8 @@ ON CONFLICT (name) DO NOTHING
 
 
 def upgrade() -> None:
+    # Indexes over all that is stored take as long as they take.
+    op.execute("SET LOCAL statement_timeout = 0")
     op.create_index(
         "ix_message_event_clicks",
         "message_event",

@@ -17,6 +17,8 @@ INDEXES = (
 
 
 def upgrade() -> None:
+    # Indexes over all that is stored take as long as they take.
+    op.execute("SET LOCAL statement_timeout = 0")
     for name, few in INDEXES:
         op.create_index(
             name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
@@ -61,7 +62,9 @@ def ask(request: Request) -> dict[str, Any] | Response:
     form = forms.read(request, JobForm)
     if form.value is not None:
         try:
-            job, is_new = asked(request, form.value)
+            given = form.value
+            slugs = given.project.replace(",", " ").split()
+            job, is_new = asked(request, given.kind, since=given.since, until=given.until, slugs=slugs)
         except Refusal as refusal:
             form.refuse(refusal.field, refusal.message)
         else:
@@ -84,16 +87,18 @@ class Refusal(Exception):
         self.field, self.message = field, message
 
 
-def asked(request: Request, given: JobForm) -> tuple[ReportJob, bool]:
+def asked(
+    request: Request, kind: str, *, since: date | None, until: date | None, slugs: Iterable[str]
+) -> tuple[ReportJob, bool]:
     """Ask for a job, note it, wake a worker. Gives the job that there is already and False. Raises Refusal."""
     ids = []
-    for slug in given.project.replace(",", " ").split():
+    for slug in slugs:
         found = admin_numbers.project_id_of(request.dbsession, slug)
         if found is None:
             raise Refusal("project", _("There is no project ${slug}.", mapping={"slug": slug}))
         ids.append(found)
     try:
-        wanted = kinds.check(given.kind, since=given.since, until=given.until, project_ids=ids)
+        wanted = kinds.check(kind, since=since, until=until, project_ids=ids)
         job, is_new = service.ask(request.dbsession, wanted, user_id=request.identity.user.id)
     except kinds.JobRefused as refusal:
         field = {"project_ids": "project"}.get(refusal.field, refusal.field)

@@ -221,11 +221,10 @@ def jobs(context: Any, request: Request) -> dict[str, Any]:
 )
 def make_job(context: Any, request: Request) -> JobOut:
     given = forms.read_json(request, JobIn)
-    form = job_views.JobForm(
-        kind=given.kind, since=given.since, until=given.until, project=" ".join(given.projects)
-    )  # fmt: skip
     try:
-        job, _is_new = job_views.asked(request, form)
+        job, _is_new = job_views.asked(
+            request, given.kind, since=given.since, until=given.until, slugs=given.projects
+        )  # fmt: skip
     except job_views.Refusal as refusal:
         field = {"project": "projects"}.get(refusal.field, refusal.field)
         raise ApiProblem(422, refusal.message, [FieldProblem(field, refusal.message)]) from None

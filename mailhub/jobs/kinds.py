@@ -16,6 +16,8 @@ from mailhub.reporting import raw_reports, verify
 #: A longer range is asked for in pieces.
 MOST_DAYS = 366
 MOST_PROJECTS = 100
+#: Days that every calendar here has in every time zone, as in the filters of the pages.
+EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
 RECOUNT_COLUMNS = ("rollup", "key", "column", "rolled", "recounted")
 
 
@@ -64,7 +66,7 @@ def check(
         return Wanted(known)
     if since is None or until is None:
         raise JobRefused("since", "missing")
-    if not 0 < (until - since).days <= MOST_DAYS:
+    if not (EARLIEST <= since < until <= LATEST and (until - since).days <= MOST_DAYS):
         raise JobRefused("since", "range")
     if known == JobKind.RECIPIENTS and not project_ids:
         raise JobRefused("project_ids", "missing")

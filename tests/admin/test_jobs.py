@@ -163,3 +163,16 @@ def test_jobs_of_a_program(admin_api, dbsession, done, reports_app, root):
 
 def _days():
     return {"since": "2026-11-01", "until": "2026-11-02"}
+
+
+@pytest.mark.parametrize("projects", [["x" * 5000], [f"{n:040}" for n in range(100)], ["a\0b"]])
+def test_projects_that_there_cannot_be_are_a_422(admin_api, projects):
+    given = {"kind": "recipients", "since": "2026-11-01", "until": "2026-11-08", "projects": projects}
+    refused = admin_api.post_json("/api/v1/reports/jobs", given, status=422).json
+    assert [one["field"] for one in refused["errors"]] == ["projects"]
+
+
+@pytest.mark.parametrize("year", ["0001", "9998"])
+def test_days_before_or_after_all_calendars_are_a_422(admin_api, year):
+    given = {"kind": "events", "since": f"{year}-01-01", "until": f"{year}-01-02"}
+    assert admin_api.post_json("/api/v1/reports/jobs", given, status=422).json["errors"][0]["field"] == "since"
