@@ -78,7 +78,7 @@ def sheet(request: Request, asked: MoversQuery, found: Found) -> Sheet:
         Column("project", _("Project")),
         Column("before", _("Before"), kind),
         Column("now", _("Now"), kind),
-        Column("change", _("Change"), "points" if metric.is_rate else "number"),
+        Column("change", _("Difference"), "points" if metric.is_rate else "number"),
         Column("ratio", _("Now / before"), "share"),
         Column("sent_before", _("Sent before"), "number"),
         Column("sent", _("Sent now"), "number"),

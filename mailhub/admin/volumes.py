@@ -22,8 +22,8 @@ SORTS: dict[str, Callable[[Volume], Any]] = {
 }
 DEFAULT_SORT = "-sent"
 _COLUMNS = (
-    "sent", "opened", "machine_opened", "redirected", "machine_redirected", "hardbounced", "softbounced",
-    "unsubscribed", "complained",
+    "sent", "opened", "redirected", "hardbounced", "softbounced", "unsubscribed", "complained", "machine_opened",
+    "machine_redirected",
 )  # fmt: skip
 
 

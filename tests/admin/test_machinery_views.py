@@ -59,7 +59,7 @@ def test_queues_say_how_long_a_task_takes_to_come_through(admin, dbsession):
     dbsession.commit()
     page = admin.get("/admin/queues").text
     bulk = page[page.index('id="queue-bulk"') : page.index('id="queue-celery"')]
-    assert "2.5s at last" in bulk.replace("\xa0", "")
+    assert "2.5s when last measured" in bulk.replace("\xa0", "")
     assert re.search(r"on its way for 1m.2\ds", page[page.index('id="queue-celery"') :])
 
 

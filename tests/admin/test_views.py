@@ -79,7 +79,7 @@ def test_csv_has_the_same_rows_and_no_formula(admin, volumes):
     lines = answer.body.decode("utf-8-sig").splitlines()
     assert lines[0].startswith("project,name,domain")
     assert lines[1].startswith("bakery,Corner Bakery,bakery.test,UTC,")
-    assert lines[1].endswith(",40,19,8,3,3,6,0")
+    assert lines[1].endswith(",40,19,8,3,3,6,0,0,0")
     assert "quiet,'=Quiet & Co," in lines[2]
 
 

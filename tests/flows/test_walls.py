@@ -56,6 +56,9 @@ PRIVILEGED = {
     "created_by": "1",
 }
 
+#: Downloads of what only a campaign that was started has.
+FILES_OF_WHAT_WAS_SENT = ("campaigns.people_csv", "stats.campaign_csv")
+
 POISON = "<img src=x onerror=alert(1)>\"'"
 
 
@@ -274,6 +277,7 @@ def test_the_api_refuses_fields_that_it_does_not_know(client: Any, hers: World, 
 def test_looking_changes_nothing(client: Any, hers: World, dbsession: Any) -> None:
     client.sign_in(hers.owner)
     api = client.api(dbsession, hers.project.id)
+    files: dict[str, set[int]] = {name: set() for name in FILES_OF_WHAT_WAS_SENT}
     for door in doors(client.registry):
         if door.method != "GET" or door.route in ("tracking.open", "tracking.click", "health.heartbeat"):
             continue
@@ -282,7 +286,11 @@ def test_looking_changes_nothing(client: Any, hers: World, dbsession: Any) -> No
             with unchanged(dbsession):
                 answer = knock(asking, door, url) if asking is client else api.get(url, expect_errors=True)
                 asking.head(url, expect_errors=True)
+            if door.route in files:
+                files[door.route].add(answer.status_int)
+                continue
             assert answer.status_int in (200, 204, 302, 303), f"{door} {what} answered {answer.status_int}"
+    assert files == {name: {200, 404} for name in FILES_OF_WHAT_WAS_SENT}, "a draft has none; what was sent has one"
 
 
 def test_a_machine_that_only_asks_whether_a_link_exists_is_no_reader(client: Any, hers: World, dbsession: Any) -> None:

@@ -40,9 +40,9 @@ def compare(cast: Cast, a: object = "", b: object = "") -> str:
 def test_the_second_is_measured_by_the_first(client: Client, cast: Cast, two: tuple[Campaign, Campaign]) -> None:
     page = client.sign_in(cast.alice).get(compare(cast, two[0].id, two[1].id))
     text = words(page)
-    assert "Opened 30.0% first: 20.0% +10 points" in text
-    assert "Clicked 10.0% first: 10.0% 0 points" in text
-    assert "Bounced 2.9% first: 2.0% +1 points" in text
+    assert "Opened 30.0% first: 20.0% +10 pp" in text
+    assert "Clicked 10.0% first: 10.0% 0 pp" in text
+    assert "Bounced 2.9% first: 2.0% +1 pp" in text
     assert "People who opened 20 30 +10" in text
     assert "Opened, with machines 21 31 +10" in text
     rows = [re.sub(r"\s+", " ", tr.get_text(" ")).strip() for tr in page.html.select("#compare-links tbody tr")]

@@ -66,11 +66,9 @@ def recipients(context: CampaignContext, request: Request) -> dict[str, Any] | R
 
 @view_config(route_name="campaigns.people_csv", permission="subscribers:view", request_method="GET")
 def recipients_csv(context: CampaignContext, request: Request) -> Response:
-    """All people of the list that the same query shows as a page; a draft has none yet, and its page is the answer."""
-    if not request.has_permission("campaigns:view"):
+    """All people of the list that the same query shows as a page."""
+    if not request.has_permission("campaigns:view") or is_draft(context.campaign):
         raise HTTPNotFound()
-    if is_draft(context.campaign):
-        return htmx.redirect(request, addresses_of(request, context.campaign)("show"))
     wanted = _filter(request, named=True)
     zone = ZoneInfo(context.project.time_zone)
 
