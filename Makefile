@@ -9,7 +9,7 @@ JOBS ?= 2
 OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench faults vendor i18n screenshots requirements settings-doc clean
+.PHONY: help install run test lint style bench faults vendor i18n screenshots requirements settings-doc clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -32,11 +32,14 @@ run: install  ## Start everything: site, reports, workers, database, mailbox; Ct
 test: install  ## Run the whole suite (TESTS=tests/lists for a part, JOBS=4 for more at once)
 	@$(BIN)/python -m pytest -n $(JOBS) $(OPTIONS) $(TESTS)
 
-lint: install  ## Style, types, who may import whom, templates
+lint: style  ## Style, types, who may import whom, templates
+	$(BIN)/python -m pytest -q tests/house
+
+# What `make test` does not look at by itself.
+style: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -q tests/house
 
 bench: install  ## Measure: every program of bench/, one after the other, figures to var/bench/
 	@mkdir -p var/bench

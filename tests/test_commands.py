@@ -291,7 +291,7 @@ def test_the_doctor_sees(live: Live, statement: str, check: str, says: str) -> N
 
 def test_the_doctor_sees_hits_that_wait_and_hits_that_were_set_aside(live: Live) -> None:
     def finding() -> doctor.Finding:
-        return next(one for one in doctor.examine(live.registry.mailhub) if one.name == "hits")
+        return next(one for one in doctor.examine(live.registry.mailhub) if one.name == "spools of hits")
 
     assert finding().detail == "none waits"
     folder = live.home / "spool"

@@ -139,7 +139,7 @@ def cancel_query(request: Request) -> Response:
     pid, began = request.matchdict["pid"], request.POST.get("began", "")
     if not pid.isascii() or not pid.isdigit() or len(pid) > 9:
         raise HTTPNotFound()
-    application = machinery.cancel(request.dbsession, pid=int(pid), began=began[:40])
+    application = machinery.cancel(request.dbsession, pid=int(pid), began=began[:40].replace("\0", ""))
     if application is None:
         request.notice(_("This statement is not running any more."), "bad")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 from collections.abc import Iterable, Sequence
@@ -32,13 +33,18 @@ def new_name() -> str:
     return f"{secrets.token_hex(16)}.csv"
 
 
+class Taken(Exception):
+    """Another worker still has the file open: it was held up for longer than its lease."""
+
+
 class Sheet:
-    """A job's file, open for its next slices. Raises OSError when the disk is full."""
+    """A job's file, open for its next slices, for one worker at a time. Raises OSError when the disk is full."""
 
     def __init__(self, path: Path, columns: Sequence[str], size: int) -> None:
-        """`size` bytes are whole; what a killed worker has written behind them is cut off."""
+        """`size` bytes are whole; what a killed worker has written behind them is cut off. Raises Taken."""
         self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
         try:
+            self._lock()
             self._file.truncate(size)
             self._file.seek(size)
             if size == 0:
@@ -46,6 +52,12 @@ class Sheet:
         except BaseException:
             self._file.close()
             raise
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Taken from None
 
     def write(self, rows: Iterable[Sequence[Any]]) -> int:
         """Add rows; gives how many."""

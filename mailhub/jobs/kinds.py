@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, fields
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mailhub.models import JobKind, Project
@@ -101,11 +101,9 @@ def columns(wanted: Wanted) -> tuple[str, ...]:
 
 
 def rows(session: Session, wanted: Wanted, piece: date | int) -> Iterator[tuple[Any, ...]]:
-    """The rows of one slice, in the order of `columns`. A recount reads in a snapshot of its own."""
+    """The rows of one slice, in the order of `columns`. A recount has no limit of time; it can be cancelled."""
     if isinstance(piece, int):
-        engine = session.get_bind()
-        assert isinstance(engine, Engine)
-        for found in verify.verify(engine, project_id=piece):
+        for found in verify.differences(session.connection(), [piece]):
             yield (found.rollup, found.key, found.column, found.rolled, found.recounted)
         return
     window = raw_reports.window(session, piece, piece + timedelta(days=1))

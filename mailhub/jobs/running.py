@@ -69,6 +69,7 @@ _FINISH = text(
         file = CASE WHEN :state = 'done' THEN file ELSE '' END,
         file_bytes = CASE WHEN :state = 'done' THEN file_bytes ELSE 0 END
     WHERE id = :id AND state = 'running' AND lease_owner = :owner
+    RETURNING id
     """
 )
 _RELEASE = text(
@@ -131,9 +132,10 @@ def begin_again(dbsession: Session, job: Job) -> None:
     dbsession.execute(_AGAIN, job.key)
 
 
-def finish(dbsession: Session, job: Job, state: str, error: str = "") -> None:
-    """The end: done, cancelled, or failed with a stable word."""
-    dbsession.execute(_FINISH, job.key | {"state": state, "error": error, "days": service.KEPT_DAYS})
+def finish(dbsession: Session, job: Job, state: str, error: str = "") -> bool:
+    """The end: done, cancelled, or failed with a stable word. False: another worker has the job by now."""
+    values = job.key | {"state": state, "error": error, "days": service.KEPT_DAYS}
+    return dbsession.execute(_FINISH, values).first() is not None
 
 
 def release(dbsession: Session, job: Job) -> None:

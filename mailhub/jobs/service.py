@@ -111,8 +111,10 @@ def forget_expired(dbsession: Session, settings: Settings) -> int:
     gone = 0
     for job in dbsession.scalars(select(ReportJob).where(ReportJob.expires_at < func.clock_timestamp())).all():
         gone += forget(dbsession, settings, job)
+    # The files first: a job's name is committed before its file is made, so that one made meanwhile is no stray.
+    found = list(files.folder(settings).glob("*.csv"))
     known = set(dbsession.scalars(select(ReportJob.file).where(ReportJob.file != "")))
-    for path in files.folder(settings).glob("*.csv"):
+    for path in found:
         if path.name not in known:
             path.unlink(missing_ok=True)
     return gone

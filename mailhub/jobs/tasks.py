@@ -49,6 +49,8 @@ def run_report(request: Request, job_id: int) -> None:
             _slices(request, job, watch)
     except running.Over as over:
         _over(request, job, over.why)
+    except files.Taken:
+        _over(request, job, "taken")
     except OperationalError as failure:
         if getattr(failure.orig, "sqlstate", None) != CANCELED:
             # The database is away: the lease ends, and the sweep starts the job again.
@@ -106,7 +108,7 @@ def _slice(registry: Any, job: running.Job, piece: Any, sheet: files.Sheet, watc
 
 
 def _over(request: Request, job: running.Job, why: str) -> None:
-    if why == "stopped":
+    if why in ("stopped", "taken"):
         with request.tm:
             running.release(request.dbsession, job)
     elif why == "cancelled":
@@ -117,10 +119,14 @@ def _over(request: Request, job: running.Job, why: str) -> None:
 
 def _finish(request: Request, job: running.Job, state: JobState, error: str = "") -> None:
     with request.tm:
-        running.finish(request.dbsession, job, state.value, error)
+        is_ours = running.finish(request.dbsession, job, state.value, error)
         following = request.dbsession.execute(_NEXT).scalar()
         if following is not None:
             request.enqueue(run_report, following)
+    if not is_ours:
+        # The file belongs to whoever goes on with it.
+        log.warning("report_job.lease_lost", job_id=job.id)
+        return
     if state != JobState.DONE:
         files.path_of(request.registry.mailhub, job.file).unlink(missing_ok=True)
     log.info("report_job.ended", job_id=job.id, state=state.value, error=error)

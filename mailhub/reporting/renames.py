@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from mailhub.reporting.named import SQL
+
+_ONE_BY_ONE = text("SELECT set_config('enable_hashjoin', :others, true), set_config('enable_mergejoin', :others, true)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def letters(
     """Rename in the next `most` letters of the project after (created_at, id)."""
     binds = {"kind": kind, "project_id": project_id, "object_id": object_id, "value": value,
              "after_at": after[0], "after_id": after[1], "most": most}  # fmt: skip
-    return LetterSlice(*tuple(dbsession.execute(SQL["rename_letters"].text, binds).one()))
+    return LetterSlice(*_in_order(dbsession, "rename_letters", binds))
 
 
 def events(
@@ -82,7 +86,20 @@ def events(
     """Rename in the next `most` events of the project after (position, id), below the horizon."""
     binds = {"kind": kind, "project_id": project_id, "object_id": object_id, "value": value,
              "after_position": after[0], "after_id": after[1], "most": most}  # fmt: skip
-    return EventSlice(*tuple(dbsession.execute(SQL["rename_events"].text, binds).one()))
+    return EventSlice(*_in_order(dbsession, "rename_events", binds))
+
+
+def _in_order(dbsession: Session, statement: str, binds: dict[str, Any]) -> tuple[Any, ...]:
+    """The row of a statement that looks its slice's rows up one by one.
+
+    By a hash the planner would read the whole table for each slice, until it is very large, and lock the rows in the
+    order in which they lie there: whoever marks hits or settles letters locks them by their keys, and the two would
+    wait for each other.
+    """
+    dbsession.execute(_ONE_BY_ONE, {"others": "off"})
+    found = tuple(dbsession.execute(SQL[statement].text, binds).one())
+    dbsession.execute(_ONE_BY_ONE, {"others": "on"})
+    return found
 
 
 def place(dbsession: Session) -> Place:

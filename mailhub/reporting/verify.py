@@ -57,10 +57,15 @@ def verify(engine: Engine, *, project_id: int | None = None, repair: bool = Fals
     """
     with engine.begin() as connection:
         projects = connection.execute(SQL["all_projects"].text, {"project_id": project_id}).scalars().all()
-        differences = _differences(_recount(connection, projects))
+        found = differences(connection, projects)
     if not repair:
-        return differences
-    return [one for wrong in sorted({one.project_id for one in differences}) for one in repair_project(engine, wrong)]
+        return found
+    return [one for wrong in sorted({one.project_id for one in found}) for one in repair_project(engine, wrong)]
+
+
+def differences(connection: Connection, projects: Sequence[int]) -> list[Difference]:
+    """As `verify`, in the transaction of a connection, whose statements have no limit of time from now on."""
+    return _differences(_recount(connection, projects))
 
 
 def repair_project(engine: Engine, project_id: int, *, wait_seconds: float = 600) -> list[Difference]:

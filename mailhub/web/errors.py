@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote_to_bytes, urlencode
 
 from pyramid.config import Configurator
+from pyramid.events import NewRequest
 from pyramid.exceptions import BadCSRFToken
-from pyramid.httpexceptions import HTTPException
+from pyramid.httpexceptions import HTTPBadRequest, HTTPException
 from pyramid.renderers import render_to_response
 from pyramid.request import Request
 from pyramid.response import Response
@@ -95,7 +96,26 @@ def crash(context: Exception, request: Request) -> Response:
     return body
 
 
+def refuse_unreadable(event: NewRequest) -> None:
+    """A query that is no text is a fault of whoever made it, and no crash of ours: 400.
+
+    One with a NUL is too: PostgreSQL's texts have no place for it.
+    """
+    environ = event.request.environ
+    query = environ.get("QUERY_STRING", "")
+    if query.isascii() and "%" not in query:
+        return
+    try:
+        text = unquote_to_bytes(query.encode("latin-1")).decode()
+    except UnicodeError:
+        text = "\0"
+    if "\0" in text:
+        environ["QUERY_STRING"] = ""  # the page that says so reads it too
+        raise HTTPBadRequest()
+
+
 def includeme(config: Configurator) -> None:
+    config.add_subscriber(refuse_unreadable, NewRequest)
     config.add_notfound_view(not_found, append_slash=False)
     config.add_forbidden_view(forbidden)
     config.add_exception_view(bad_csrf, context=BadCSRFToken)

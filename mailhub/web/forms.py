@@ -7,7 +7,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pyramid.request import Request
 
@@ -20,18 +20,27 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_JSON_BYTES = 16 * 1024 * 1024
 
 
-class Form(BaseModel):
-    """The base of all input models: unknown fields are refused, text is stripped."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, frozen=True)
-
-
 class Invalid(ValueError):
     """Raised by a validator, with a translatable sentence."""
 
     def __init__(self, message: Any) -> None:
         super().__init__(str(message))
         self.message = message
+
+
+class Form(BaseModel):
+    """The base of all input models: unknown fields are refused, text is stripped, and has no NUL."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def no_nul(cls, value: Any) -> Any:
+        """PostgreSQL's texts have no place for it."""
+        texts = value if isinstance(value, list | tuple) else (value,)
+        if any(isinstance(one, str) and "\0" in one for one in texts):
+            raise Invalid(_("Line breaks and invisible characters are not possible here."))
+        return value
 
 
 @dataclass

@@ -70,6 +70,11 @@ def tween_factory(handler: Callable[[Request], Response], registry: Any) -> Call
     every = EveryAnswer.of(registry.mailhub)
 
     def tween(request: Request) -> Response:
+        try:
+            request.environ.get("PATH_INFO", "").encode("latin-1").decode()
+        except UnicodeError:
+            # No text, so no address of ours; whoever looks at the path of such a request fails.
+            return Response("There is nothing here.\n", status=404, content_type="text/plain", charset="utf-8")
         if not every.knows(request.host) and not request.path_info.startswith("/__"):
             return Response("Unknown host.\n", status=400, content_type="text/plain", charset="utf-8")
         with logs.context(request_id=request.id):

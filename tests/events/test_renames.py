@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from mailhub.lists.service import update_list
 from mailhub.models import Message, RenameJob, RenameKind, RenameState
 from mailhub.projects.service import update_project
 from mailhub.reporting import partitions, verify
+from mailhub.reporting import renames as sql
 
 NOW = datetime.now(UTC)
 COLUMNS = ("project_domain", "campaign_name", "list_name")
@@ -221,3 +223,41 @@ def test_the_pages_say_how_far_it_is(build: Any, client: Any, dbsession: Session
     form.submit()
     assert "progress-box" in browser.get(f"/projects/{project.slug}/settings").text
     client.new().sign_in(build.user()).get(path, status=404)
+
+
+def test_a_slice_locks_its_events_in_the_order_in_which_marks_do(sent: Any, live: Any, dbsession: Session) -> None:
+    """The later event of the two was made earlier and lies in an older partition: read as it lies, it comes first."""
+    project, _foreign, campaign, _mailing_list = sent
+    names = {"project_id": project.id, "kind": "campaign", "campaign_id": campaign.id, "campaign_name": "Old campaign"}
+    keys = []
+    for days in (1, 30):
+        append_in(dbsession, [Event("OPENED", at=NOW - timedelta(days=days, minutes=7), **names)])
+        dbsession.commit()
+        last = "SELECT position, id FROM message_event WHERE project_id = :id ORDER BY position DESC, id DESC LIMIT 1"
+        keys.append(tuple(dbsession.execute(text(last), {"id": project.id}).one()))
+    dbsession.execute(text("ANALYZE message_event"))
+    dbsession.commit()
+    lock = "SELECT at FROM message_event WHERE position = %s AND id = %s FOR NO KEY UPDATE NOWAIT"
+    url = live.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def slice_of_events() -> None:
+        with live.registry.session_factory() as session:
+            after = (keys[0][0], keys[0][1] - 1)
+            sql.events(session, "campaign_name", project.id, campaign.id, "New", after=after, most=100)
+            session.commit()
+
+    with psycopg.connect(url) as marks:
+        marks.execute(lock, keys[0])
+        thread = threading.Thread(target=slice_of_events)
+        thread.start()
+        try:
+            waits = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                         " AND wait_event_type = 'Lock' AND query LIKE '%is_old%'")  # fmt: skip
+            until = time.monotonic() + 60
+            while dbsession.execute(waits).scalar_one() != 1:
+                assert time.monotonic() < until, "the slice does not wait for the first event"
+                time.sleep(0.02)
+            marks.execute(lock, keys[1])
+        finally:
+            marks.rollback()
+            thread.join()

@@ -21,11 +21,13 @@ from urllib.parse import urlencode
 
 import psycopg
 
+import mailhub.admin
 from mailhub.broker import conninfo
 from mailhub.embedded import child
 from mailhub.embedded.supervisor import REPORTS_NICE
 from tests.browser.site import served
 from tests.client import Client
+from tests.conftest import raw_settings
 from tests.faults.drills import drill
 from tests.faults.ledger import Figures
 from tests.faults.stand import Stand
@@ -40,7 +42,7 @@ FULL = 1_000_000
 # As many a day, of twenty projects; refusals with words of their own.
 _EVENTS = """
     INSERT INTO message_event (project_id, at, type, kind, email, email_domain, subscriber_id, code, detail)
-    SELECT (%(projects)s::bigint[])[1 + n %% 20], %(until)s::timestamptz - interval '1 second' * (n %% %(seconds)s),
+    SELECT (%(projects)s::bigint[])[1 + n %% 20], %(until)s::timestamptz - interval '1 second' * (1 + n %% %(seconds)s),
            CASE n %% 10 WHEN 0 THEN 'HARDBOUNCED' WHEN 1 THEN 'REDIRECTED' WHEN 2 THEN 'OPENED' ELSE 'SENT' END,
            'campaign', 'p' || n %% 100000 || '@d' || n %% 500 || '.test', 'd' || n %% 500 || '.test', n %% 100000,
            CASE n %% 10 WHEN 0 THEN 550 END,
@@ -49,7 +51,8 @@ _EVENTS = """
 """
 _HEAVY = """
     SELECT count(*) FROM pg_stat_activity
-    WHERE application_name LIKE 'mailhub reports%' AND state = 'active' AND query LIKE '%message_event%'
+    WHERE application_name LIKE 'mailhub reports%' AND state = 'active'
+        AND (query LIKE '%message_event%' OR query LIKE 'FETCH%')
 """
 DAYS = 14
 
@@ -96,9 +99,9 @@ def reports(stand: Stand) -> Figures:
     with contextlib.ExitStack() as stack:
         if is_full:
             site_port = stack.enter_context(_served(stand, "main"))
+            reports_port = stack.enter_context(_served(stand, "reports", nice=REPORTS_NICE))
         else:
-            site_port = int(stack.enter_context(served(stand.live.app)).rpartition(":")[2])
-        reports_port = stack.enter_context(_served(stand, "reports", nice=REPORTS_NICE))
+            site_port, reports_port = stack.enter_context(_in_threads(stand))
         site = Door(site_port, f"mailhub={site_token.token}")
         door = Door(reports_port, f"mailhub-reports={reports_client.token}")
         page = f"/projects/{projects[0].slug}"
@@ -117,7 +120,7 @@ def reports(stand: Stand) -> Figures:
     figures["passed"] = (
         figures.get("too_slow_says_so", True)
         and figures["asked_for_a_job"] == 303
-        and figures["most_at_once"] <= 2
+        and (0 if not is_full else 1) <= figures["most_at_once"] <= 2
         and figures["site_errors"] == figures["reports_errors"] == 0
         and figures["heavy_made"] + figures["heavy_refused"] > 0
         and figures["job_state"] == "done"
@@ -137,7 +140,7 @@ def _seed(stand: Stand, projects: list[int], until: datetime) -> None:
         "SELECT ensure_partitions('message_event', 'at', %s::timestamptz, %s::timestamptz)",
         [until - timedelta(days=DAYS + 7), until + timedelta(days=7)],
     )
-    binds = {"projects": projects, "until": until, "seconds": DAYS * 86_400 - 1}
+    binds = {"projects": projects, "until": until, "seconds": DAYS * 86_400 - 2}
     for first in range(1, stand.people + 1, 500_000):
         last = min(first + 499_999, stand.people)
         stand.query(_EVENTS, binds | {"first": first, "last": last})
@@ -166,6 +169,20 @@ def _served(stand: Stand, name: str, environ: dict[str, str] | None = None, nice
     finally:
         process.kill()
         process.wait(30)
+
+
+@contextlib.contextmanager
+def _in_threads(stand: Stand) -> Iterator[tuple[int, int]]:
+    """The ports of both in this process: what the short form can do without two more processes to start."""
+    raw = raw_settings(stand.live.url, stand.folder) | {"mailhub.log.level": "error"}
+    app = mailhub.admin.configure(raw | {"celery.broker_url": stand.broker.url}).make_wsgi_app()
+    try:
+        with served(stand.live.app) as site, served(app) as reports_url:
+            yield int(site.rpartition(":")[2]), int(reports_url.rpartition(":")[2])
+    finally:
+        app.registry.publisher.close()
+        app.registry.engine.dispose()
+        app.registry.reading_engine.dispose()
 
 
 def _answers(port: int) -> bool:
@@ -217,6 +234,8 @@ def _ask_on(door: Door, path: str, stop: threading.Event, made: Counter[str]) ->
         status, text = door.ask(path)
         refused = status == 503 and ("Two heavy reports are running" in text or "took too long" in text)
         made["made" if status == 200 else "refused" if refused else "errors"] += 1
+        if status != 200 and not refused:
+            print(f"reports: {status} {text[:2000]}", file=sys.stderr)
 
 
 def _count_on(stand: Stand, stop: threading.Event, found: list[int]) -> None:

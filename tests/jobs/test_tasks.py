@@ -13,9 +13,10 @@ from sqlalchemy import text, update
 from mailhub.db import Lock
 from mailhub.events.service import Event, append_in
 from mailhub.jobs import files, heavy, kinds, running, service, tasks
-from mailhub.models import ProjectDay, ReportJob
+from mailhub.models import JobState, ProjectDay, ReportJob
+from mailhub.reporting import verify
 from mailhub.tasks import task_request
-from tests.jobs.conftest import FIRST, ask, lines, make, path, row
+from tests.jobs.conftest import FIRST, LAST, ask, lines, make, path, row
 
 
 def test_events_are_counted_by_the_projects_own_days(live, two):
@@ -130,6 +131,62 @@ def test_a_running_job_is_cancelled_in_the_middle_of_its_statement(live, two, mo
     assert (job.state, job.file, job.error) == ("cancelled", "", "")
     assert list(files.folder(live.registry.mailhub).iterdir()) == []
     assert not service.cancel(live.session, job_id)
+
+
+def test_a_running_recount_is_cancelled_too(live, two, monkeypatch):
+    monkeypatch.setattr(running, "LOOK_SECONDS", 0.05)
+    job_id = ask(live, "recount")
+
+    def slow(connection, projects):
+        with live.registry.session_factory() as other:
+            assert service.cancel(other, job_id)
+            other.commit()
+        return connection.execute(text("SELECT pg_sleep(60)")).all()
+
+    monkeypatch.setattr(verify, "_recount", slow)
+    began = time.monotonic()
+    make(live, job_id)
+    assert time.monotonic() - began < 30
+    assert (row(live, job_id).state, row(live, job_id).error) == ("cancelled", "")
+
+
+def test_a_worker_that_was_held_up_keeps_its_file_to_itself(live, two):
+    """Its lease has run out, and it has not noticed: the next one must not write into the same file."""
+    job_id = ask(live, "events")
+    name = files.new_name()
+    live.session.execute(text("UPDATE report_job SET file = :file"), {"file": name})
+    live.session.commit()
+    wanted = kinds.check("events", since=FIRST, until=LAST)
+    late = running.Job(job_id, "late", wanted, (), 0, name, 0, False)
+    request = task_request(live.registry)
+    sheet = files.Sheet(files.path_of(live.registry.mailhub, name), ("x",), 0)
+    make(live, job_id)
+    assert row(live, job_id).state == "pending"
+    sheet.close()
+    make(live, job_id)
+    assert len(lines(live, row(live, job_id))) == 5
+    tasks._finish(request, late, JobState.FAILED, "disk")
+    assert row(live, job_id).state == "done"
+    assert len(lines(live, row(live, job_id))) == 5
+
+
+def test_a_file_that_is_made_while_strays_are_looked_for_stays(live, two, monkeypatch):
+    job_id = ask(live, "events")
+    folder, made = files.folder, []
+
+    def looked(settings):
+        found = folder(settings)
+        if not made:
+            made.append(job_id)
+            make(live, job_id)
+        return found
+
+    monkeypatch.setattr(files, "folder", looked)
+    request = task_request(live.registry)
+    with request.tm:
+        request.dbsession.execute(text("SELECT 1"))
+        service.forget_expired(request.dbsession, live.registry.mailhub)
+    assert path(live, row(live, job_id)).is_file()
 
 
 def test_a_waiting_job_is_cancelled_at_once(live, two):

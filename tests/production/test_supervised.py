@@ -210,8 +210,10 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 
 
 def _is_well(installation: Installation) -> bool:
+    """Whether all web processes answer: one that runs may still be starting."""
     try:
-        return installation.get("site", "/__heartbeat__")[0] == 200
+        answers = [installation.get(name, "/__lbheartbeat__")[0] for name in ("reports", "tracking")]
+        return [installation.get("site", "/__heartbeat__")[0], *answers] == [200, 200, 200]
     except OSError:
         return False
 
