@@ -190,6 +190,12 @@ def test_another_campaigns_people_are_not_listed(cast: Cast, client: Any, build:
         assert names(client.get(cast.path(f"/people?{query}", other))) == []
 
 
+_MANY_PEOPLE = """
+    INSERT INTO subscriber (project_id, email, email_key, email_domain)
+    SELECT :project, 'p' || n || '@many.test', 'p' || n || '@many.test', 'many.test' FROM generate_series(1, 3000) AS n
+"""
+
+
 @pytest.mark.parametrize(
     ("wanted", "index"),
     [
@@ -209,6 +215,10 @@ def test_lists_are_walks_of_an_index(cast: Cast, dbsession: Any, sent: list[Link
             seen.append(statement)
             return []
 
+    if wanted.search:
+        # Of a few people an older planner reads all, by whichever index.
+        dbsession.execute(text(_MANY_PEOPLE), {"project": cast.project.id})
+        dbsession.execute(text("ANALYZE subscriber"))
     people.recipients(Spy(), cast.campaign, wanted, after=None, limit=51)  # type: ignore[arg-type]
     sql = str(seen[0].compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}))
     for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan"):

@@ -38,7 +38,6 @@ def test_table_shows_everybody_the_newest_first(cast, people, page):
         ("q=boris%25k", ["boris%k@gmail.com"]),
         ("q=анна+mail.ru", ["anna@mail.ru"]),
         ("q=%25", []),
-        ("q=%00", ["dead@mail.ru", "boris%k@gmail.com", "boris_k@gmail.com", "anna@mail.ru"]),
         ("q=nobody", []),
         ("sort=email", ["anna@mail.ru", "boris%k@gmail.com", "boris_k@gmail.com", "dead@mail.ru"]),
         ("sort=added&q=boris", ["boris_k@gmail.com", "boris%k@gmail.com"]),
