@@ -7,8 +7,10 @@ hooks fire, and nothing reaches the tables (house.md, trap 5). What needs real c
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -80,8 +82,17 @@ def _maintain(server: str, statement: str, *names: str) -> None:
     url = make_url(server)
     host = url.host or url.query.get("host")
     given = {"host": host, "port": url.port, "user": url.username, "password": url.password}
+    composed = sql.SQL(statement).format(*map(sql.Identifier, names))
     with psycopg.connect(dbname=url.database, autocommit=True, **{k: v for k, v in given.items() if v}) as connection:
-        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+        for turn in itertools.count():
+            try:
+                connection.execute(composed)
+                return
+            except psycopg.errors.InsufficientPrivilege:
+                # Autovacuum is at work in the database, as a superuser, who can not be told to go.
+                if turn == 100:
+                    raise
+                time.sleep(0.1)
 
 
 def _database(server: str, name: str) -> str:
