@@ -94,7 +94,8 @@ EXPECTED = {
     "raw_events": Expected("", _WINDOW),
     "raw_reasons": Expected("", _WINDOW),
     "raw_recipients": Expected("", _WINDOW),
-    "rename_letters": Expected("pk_message", _FROM),
+    # PostgreSQL 15 takes another index of the project for a week that is empty.
+    "rename_letters": Expected("", _FROM),
     "rename_events": Expected("pk_message_event"),
     "marked_events": Expected("pk_message_event", _WINDOW),
     "mark_events": Expected("pk_message_event", _WINDOW),
