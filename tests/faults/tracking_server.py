@@ -133,7 +133,7 @@ class TrackingServer:
         """kill -9."""
         self.stop(signal.SIGKILL)
 
-    def stop(self, number: int = signal.SIGINT) -> None:
+    def stop(self, number: int = signal.SIGTERM) -> None:
         if self.process is not None:
             self.process.send_signal(number)
             self.process.wait(60)

@@ -105,5 +105,5 @@ def test_killed_workers_lose_nothing_and_repeat_nothing(running: Running) -> Non
     assert len(states) == people
     for email, state in states.items():
         assert letters[email] == 1 or (state == "unknown" and letters[email] == 0), (email, state, letters[email])
-    # At each of the four kills every pool process had at most one letter on the wire.
-    assert counts["unknown"] <= 8
+    # At each of the two kills a letter was on each connection at most; the relay takes ten.
+    assert counts["unknown"] <= 20
