@@ -19,6 +19,7 @@ import platform
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def measure(url: str, home: Path, figures: dict[str, Any]) -> list[str]:
                     if status != 200:
                         faults.append(f"{name}, {door.route}: {path} answers {status}")
                         continue
-                    taken = timed(lambda: running[name].get(connection, path), runs=RUNS)  # noqa: B023
+                    taken = timed(partial(running[name].get, connection, path), runs=RUNS)
                     found.append((f"{door.route}{what}", taken, size))
             registry.engine.dispose()
             registry.reading_engine.dispose()

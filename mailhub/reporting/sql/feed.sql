@@ -5,7 +5,6 @@
 -- horizon is complete: nothing can come in before a row that was read.
 -- binds: project_id bigint, position bigint, id bigint, most integer
 -- reads: message_event
--- measured: 500 of 1 million in 3 ms, 0.3 ms where there are none
 SELECT
     position, id, type, kind, at, message_id, campaign_id, list_id, subscriber_id, email, link_id, url, code, detail,
     device, client, actor
