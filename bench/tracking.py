@@ -28,8 +28,6 @@ from tests.faults.tracking_server import Letters, TrackingServer, events, frozen
 from tests.faults.workers import peak_rss_bytes
 
 Figures = dict[str, Any]
-#: Before and after an outage, in seconds.
-AROUND_SECONDS = 10.0
 
 
 def main() -> int:
@@ -39,17 +37,22 @@ def main() -> int:
     parser.add_argument("--hits", type=int, default=60_000)
     parser.add_argument("--letters", type=int, default=100_000, help="whose hits they are, two each")
     parser.add_argument("--connections", type=int, default=32, help="readers at a time")
+    parser.add_argument("--servers", type=int, default=2, help="tracking servers; one of them stores for all")
     parser.add_argument("--threads", type=int, default=0, help="of the server; else as in production.ini")
     parser.add_argument("--outage", type=float, default=0, help="seconds without a database in the middle")
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--around", type=float, default=10, help="seconds before and after an outage")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, "
           f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="mailhub-bench-") as folder, Stand(Path(folder), relays=()) as stand:
         letters = sent_letters(stand, given.letters)
-        with TrackingServer(stand, port=given.port, threads=given.threads) as server:
-            figures = measure(stand, server, letters, given)
+        with contextlib.ExitStack() as stack:
+            servers = [
+                stack.enter_context(TrackingServer(stand, number, threads=given.threads))
+                for number in range(given.servers)
+            ]
+            figures = measure(stand, servers, letters, given)
     for name, value in figures.items():
         print(f"  {name:<34}{f'{value:,}' if isinstance(value, int | float) else value:>16}", flush=True)
     if given.json:
@@ -57,17 +60,18 @@ def main() -> int:
     return 0 if figures["hits_lost"] == figures["hits_doubled"] == figures["answers_5xx"] == 0 else 1
 
 
-def measure(stand: Stand, server: TrackingServer, letters: Letters, given: argparse.Namespace) -> Figures:
+def measure(stand: Stand, servers: list[TrackingServer], letters: Letters, given: argparse.Namespace) -> Figures:
     """The figures of one run."""
-    assert server.process is not None
-    groups = {"tracking": [server.process.pid]}
+    groups = {"tracking": [server.process.pid for server in servers if server.process is not None]}
     # Not before the links are copied: an outage in the first second is another question.
-    stand.until(lambda: server.metric("mailhub_links_copied_total") > 0, 60, "the copy of the links")
+    stand.until(lambda: _sum(servers, "mailhub_links_copied_total") > 0, 60, "the copy of the links")
     before, database_before, began = processes.spent(groups), _database_seconds(stand), time.monotonic()
-    seconds, hits = (given.outage + 2 * AROUND_SECONDS, 0) if given.outage else (0.0, given.hits)
-    readers = Readers(server.port, letters.paths, connections=given.connections, hits=hits, seconds=seconds)
+    seconds, hits = (given.outage + 2 * given.around, 0) if given.outage else (0.0, given.hits)
+    readers = Readers(
+        [one.port for one in servers], letters.paths, connections=given.connections, hits=hits, seconds=seconds
+    )
     if given.outage:
-        _outage(stand, given.outage)
+        _outage(stand, given.outage, given.around)
     tally = readers.wait()
     expected = tally.acknowledged.total()
     with contextlib.suppress(AssertionError):
@@ -91,21 +95,25 @@ def measure(stand: Stand, server: TrackingServer, letters: Letters, given: argpa
         "p50_ms": tally.p50_ms,
         "p99_ms": tally.p99_ms,
         "longest_ms": tally.longest_ms,
-        "hits_per_sync": round(expected / max(1.0, server.metric("mailhub_hit_spool_syncs_total")), 1),
+        "hits_per_sync": round(expected / max(1.0, _sum(servers, "mailhub_hit_spool_syncs_total")), 1),
         "tracking_cpu_us": by_group["tracking"],
         "readers_cpu_us": round(tally.cpu_seconds / max(1, tally.answers) * 1e6, 1),
         "database_cpu_us": round((_database_seconds(stand) - database_before) / max(1, expected) * 1e6, 1),
-        "peak_rss_bytes": peak_rss_bytes([server.process.pid]),
+        "peak_rss_bytes": peak_rss_bytes(groups["tracking"]),
     }
 
 
-def _outage(stand: Stand, seconds: float) -> None:
-    time.sleep(AROUND_SECONDS)
+def _outage(stand: Stand, seconds: float, around: float) -> None:
+    time.sleep(around)
     with frozen_database(stand):
         time.sleep(seconds / 2)
     stand.stop_database()
     time.sleep(seconds / 2)
     stand.start_database()
+
+
+def _sum(servers: list[TrackingServer], name: str) -> float:
+    return sum(server.metric(name) for server in servers)
 
 
 def _stored(stand: Stand) -> int:

@@ -15,6 +15,7 @@ def includeme(config: Configurator) -> None:
     config.include(accounts)
     config.include(projects)
     config.include(lists)
+    config.include(imports)
     config.include(campaigns)
     config.include(transactional)
     config.include(stats)
@@ -78,15 +79,19 @@ def lists(config: Configurator) -> None:
             "/projects/{project}/subscribers/{subscriber_id}/" + action,
             factory=subscriber,
         )
-    add("lists.imports", "/projects/{project}/imports", factory=PROJECT)
-    add("lists.import_new", "/projects/{project}/imports/new", factory=PROJECT)
-    subscriber_import = "mailhub.lists.resources.ImportContext"
-    add("lists.import_columns", "/projects/{project}/imports/{import_id}/columns", factory=subscriber_import)
-    add("lists.import", "/projects/{project}/imports/{import_id}", factory=subscriber_import)
-    add("lists.import_rejected", "/projects/{project}/imports/{import_id}/rejected.csv", factory=subscriber_import)
     # Public: a list's own sign-up page, and the confirmation of a double opt-in.
     add("lists.sign_up", "/s/{token}", factory=ROOT)
     add("lists.confirm", "/c/{token}", factory=ROOT)
+
+
+def imports(config: Configurator) -> None:
+    add = config.add_route
+    add("imports.index", "/projects/{project}/imports", factory=PROJECT)
+    add("imports.new", "/projects/{project}/imports/new", factory=PROJECT)
+    subscriber_import = "mailhub.imports.resources.ImportContext"
+    add("imports.columns", "/projects/{project}/imports/{import_id}/columns", factory=subscriber_import)
+    add("imports.show", "/projects/{project}/imports/{import_id}", factory=subscriber_import)
+    add("imports.rejected", "/projects/{project}/imports/{import_id}/rejected.csv", factory=subscriber_import)
 
 
 def campaigns(config: Configurator) -> None:
@@ -167,8 +172,8 @@ def api(config: Configurator) -> None:
     add("api.subscribers_batch", "/subscribers/batch", factory=PROJECT)
     add("api.subscriber", "/subscribers/{subscriber_id}", factory="mailhub.lists.resources.SubscriberContext")
     add("api.imports", "/imports", factory=PROJECT)
-    add("api.import", "/imports/{import_id}", factory="mailhub.lists.resources.ImportContext")
-    add("api.import_rejected", "/imports/{import_id}/rejected.csv", factory="mailhub.lists.resources.ImportContext")
+    add("api.import", "/imports/{import_id}", factory="mailhub.imports.resources.ImportContext")
+    add("api.import_rejected", "/imports/{import_id}/rejected.csv", factory="mailhub.imports.resources.ImportContext")
     campaign = "mailhub.campaigns.resources.CampaignContext"
     add("api.campaigns", "/campaigns", factory=PROJECT)
     add("api.campaign", "/campaigns/{campaign_id}", factory=campaign)

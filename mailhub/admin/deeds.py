@@ -17,7 +17,7 @@ from mailhub.accounts import service as accounts
 from mailhub.admin import letters
 from mailhub.campaigns import service as campaigns
 from mailhub.delivery import service as delivery
-from mailhub.lists import imports
+from mailhub.imports import service as imports
 from mailhub.models import Campaign, Message, MessageState, Project, SubscriberImport, User
 from mailhub.projects import service as projects
 from mailhub.security import audit

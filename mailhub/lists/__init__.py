@@ -1,1 +1,1 @@
-"""Room whom we write to: lists, subscribers, imports, sign-up."""
+"""Room whom we write to: lists, subscribers, sign-up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 
-from mailhub.models import MailingList, Subscriber, SubscriberImport
+from mailhub.models import MailingList, Subscriber
 from mailhub.security.context import ProjectContext, number_of
 
 
@@ -27,12 +27,3 @@ class SubscriberContext(ProjectContext):
         if found is None:
             raise HTTPNotFound()
         self.subscriber: Subscriber = found
-
-
-class ImportContext(ProjectContext):
-    def __init__(self, request: Request) -> None:
-        super().__init__(request)
-        found = request.dbsession.get(SubscriberImport, (self.project.id, number_of(request, "import_id")))
-        if found is None:
-            raise HTTPNotFound()
-        self.subscriber_import: SubscriberImport = found

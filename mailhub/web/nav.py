@@ -59,7 +59,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
             ),
             Door(_("Subscribers"), "lists.subscribers", "users", "subscribers:view", ("lists.subscriber",)),
             Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.", "stats.list")),
-            Door(_("Imports"), "lists.imports", "file-up", "imports:view", ("lists.import",)),
+            Door(_("Imports"), "imports.index", "file-up", "imports:view", ("imports.",)),
         ),
     ),
     (
@@ -83,7 +83,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
 #: What the "Create" menu offers: label, route, icon, permission.
 CREATIONS = (
     (_("Campaign"), "campaigns.new", "send", "campaigns:edit"),
-    (_("Import of subscribers"), "lists.import_new", "file-up", "imports:edit"),
+    (_("Import of subscribers"), "imports.new", "file-up", "imports:edit"),
     (_("Subscriber"), "lists.subscriber_new", "user-plus", "subscribers:edit"),
     (_("List"), "lists.new", "list", "lists:edit"),
 )
@@ -137,6 +137,6 @@ def my_projects(request: Request) -> list[Row[tuple[str, str, str]]]:
 
 
 def _current(route: str) -> Door | None:
-    """The door whose prefix fits the route best: `lists.import_new` is Imports, not Lists."""
+    """The door whose prefix fits the route best: `imports.new` is Imports, not Lists."""
     fits = [(len(room), door) for __, doors in DOORS for door in doors for room in door.rooms if route.startswith(room)]
     return max(fits, key=lambda fit: fit[0])[1] if fits else None

@@ -20,7 +20,7 @@ PAGES += [f"/admin/numbers/{name}" for name in NUMBERS] + [
     "/admin/jobs",
     "/admin/jobs/1.csv",
 ]
-POSTS = [f"/admin/periodic/mailhub.lists.clean_imports/{action}" for action in ("pause", "resume", "run")]
+POSTS = [f"/admin/periodic/mailhub.imports.clean/{action}" for action in ("pause", "resume", "run")]
 POSTS += ["/admin/suspects/1/look", "/admin/jobs", "/admin/jobs/1/cancel", "/admin/jobs/1/forget"]
 DOCUMENTS = [f"/api/v1/reports/{name}" for name in ("projects", "projects/1", "queues")]
 DOCUMENTS += [f"/api/v1/reports/{name}" for name in ("volume", "bounces", "complaints", "movers", "suspects", "jobs")]
@@ -141,7 +141,7 @@ def test_everybody_sees_exactly_what_they_may(reports_app, visitor, admin_api, r
     world = make_world(build, settings, reports_app.registry.signer, "world")
     analyst = build.user("analyst@people.test")
     build.member(world.project, analyst, Role.ANALYST)
-    values = world.values | {"project_id": str(world.project.id), "pid": "1", "name": "mailhub.lists.clean_imports"}
+    values = world.values | {"project_id": str(world.project.id), "pid": "1", "name": "mailhub.imports.clean"}
     values |= {"report": "suspects", "job_id": str(made_report(dbsession, reports_app.registry.mailhub).id)}
     people = {
         "stranger": visitor,

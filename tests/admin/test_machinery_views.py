@@ -30,7 +30,7 @@ from tests.admin.test_read_only_role import as_superuser
 from tests.client import Client
 from tests.conftest import RecordingPublisher, raw_settings
 
-TASK = "mailhub.lists.clean_imports"
+TASK = "mailhub.imports.clean"
 
 
 def test_queues_say_what_waits_and_who_works(admin, dbsession, build):
@@ -120,7 +120,7 @@ def test_run_now_wakes_a_worker_after_the_commit(admin, reports_app, dbsession):
 
 @pytest.mark.parametrize("action", ["pause", "resume", "run"])
 def test_only_periodic_tasks_can_be_told_what_to_do(admin, action, reports_app):
-    for name in ("mailhub.lists.run_import", "os.system"):
+    for name in ("mailhub.imports.run_import", "os.system"):
         admin.post_form(f"/admin/periodic/{name}/{action}", status=404)
     assert reports_app.registry.publisher.sent == []
 

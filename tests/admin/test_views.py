@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from mailhub.admin import reading
 
-TASK = "mailhub.lists.clean_imports"
+TASK = "mailhub.imports.clean"
 
 
 def figures(answer, name):

@@ -39,7 +39,7 @@ NO_PAGES = (
     "accounts.sign_in",
     "tracking.open",
     "tracking.click",
-    "lists.import_rejected",
+    "imports.rejected",
     "stats.campaign_csv",
     "campaigns.people_csv",
     "stats.overview_csv",

@@ -24,7 +24,7 @@ def hits(stand: Stand) -> Figures:
     with TrackingServer(stand) as server:
         # A click of the first second may come before the copy of the links, and the outage with it.
         stand.until(lambda: _knows_links(stand), 60, "the copy of the links")
-        readers = Readers(server.port, letters.paths, connections=CONNECTIONS)
+        readers = Readers([server.port], letters.paths, connections=CONNECTIONS)
         for _turn in range(stand.turns):
             time.sleep(1.0)
             server.kill()

@@ -1,10 +1,11 @@
 """Readers by the thousand: one process, one loop, connections that are kept alive as nginx keeps them.
 
-    readers = Readers(port, paths, connections=32, hits=60_000)
+    readers = Readers([port], paths, connections=32, hits=60_000)
     …
     tally = readers.wait()
 
-They ask for the paths in their order, again and again. Every connection has one request on its way, and is made again
+They ask for the paths in their order, again and again; several servers share the
+connections. Every connection has one request on its way, and is made again
 when it breaks. They end after so many hits, after so many seconds, or when they are told to `finish`, and wait for what
 they have asked for.
 """
@@ -12,6 +13,7 @@ they have asked for.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import select
 import signal
@@ -57,9 +59,9 @@ class Readers:
     """The process, from outside."""
 
     def __init__(
-        self, port: int, paths: Sequence[str], *, connections: int = 32, hits: int = 0, seconds: float = 0
+        self, ports: Sequence[int], paths: Sequence[str], *, connections: int = 32, hits: int = 0, seconds: float = 0
     ) -> None:
-        arguments = [str(given) for given in (port, connections, seconds, hits)]
+        arguments = [str(given) for given in (",".join(map(str, ports)), connections, seconds, hits)]
         command = [sys.executable, "-c", "from tests.faults.readers import main; main()", *arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdin is not None
@@ -92,8 +94,8 @@ class _Connection:
 class _Loop:
     """All of it, from inside."""
 
-    def __init__(self, port: int, paths: list[bytes], connections: int, seconds: float, hits: int) -> None:
-        self.port, self.hits = port, hits
+    def __init__(self, ports: list[int], paths: list[bytes], connections: int, seconds: float, hits: int) -> None:
+        self.ports, self.hits = itertools.cycle(ports), hits
         self.requests = [b"GET " + path + _REST for path in paths]
         self.poll = select.epoll()
         self.open: dict[int, _Connection] = {}
@@ -131,7 +133,7 @@ class _Loop:
 
     def _connect(self) -> bool:
         try:
-            made = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+            made = socket.create_connection(("127.0.0.1", next(self.ports)), timeout=10)
         except OSError:
             return False
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -195,8 +197,9 @@ def _whole(answer: bytearray) -> bool:
 
 
 def main() -> None:
-    port, connections, seconds, hits = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
-    loop = _Loop(port, sys.stdin.buffer.read().split(), connections, seconds, hits)
+    ports = [int(port) for port in sys.argv[1].split(",")]
+    connections, seconds, hits = int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
+    loop = _Loop(ports, sys.stdin.buffer.read().split(), connections, seconds, hits)
     signal.signal(signal.SIGTERM, loop.stop)
     with contextlib.closing(loop.poll):
         loop.run()

@@ -58,7 +58,9 @@ def recount(stand: Stand) -> Figures:
     stand.query(_OLD, [made.project_id, now - timedelta(days=RETENTION_DAYS + 20), old.id])
     made.start()
     with TrackingServer(stand) as server:
-        readers = Readers(server.port, _paths(stand, made), connections=CONNECTIONS, hits=HITS_A_LETTER * stand.people)
+        readers = Readers(
+            [server.port], _paths(stand, made), connections=CONNECTIONS, hits=HITS_A_LETTER * stand.people
+        )
         for turn in range(stand.turns):
             goal = stand.people * (turn + 1) // (stand.turns + 2)
             stand.until(lambda goal=goal: stand.relay.taken() >= goal, 300, f"{goal} letters")

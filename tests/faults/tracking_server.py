@@ -95,11 +95,11 @@ def events(stand: Stand) -> Counter[Key]:
 class TrackingServer:
     """`pserve … --app-name=tracking --server-name=tracking`, with the server section of production.ini."""
 
-    def __init__(self, stand: Stand, *, port: int = 0, threads: int = 0) -> None:
+    def __init__(self, stand: Stand, number: int = 0, *, port: int = 0, threads: int = 0) -> None:
         self._stand = stand
         self.port, self.metrics_port = port or free_port(), free_port()
-        self.log = stand.folder / "tracking.log"
-        self._ini = stand.folder / "tracking.ini"
+        self.log = stand.folder / f"tracking-{number}.log"
+        self._ini = stand.folder / f"tracking-{number}.ini"
         self._ini.write_text(self._configuration(threads))
         self.process: subprocess.Popen[bytes] | None = None
 

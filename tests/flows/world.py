@@ -17,8 +17,8 @@ from mailhub.delivery import service as delivery
 from mailhub.delivery.ids import new_message_id
 from mailhub.events.marking import Mark, mark_in
 from mailhub.events.service import Event, append_in
+from mailhub.imports import service as imports
 from mailhub.jobs import files
-from mailhub.lists import imports
 from mailhub.mail.lane import LANES
 from mailhub.mail.tokens import Kind, Signer
 from mailhub.models import (
@@ -228,7 +228,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "table": "report",
     }
     world.special = {
-        "lists.import_columns": {"import_id": str(waiting.id)},
+        "imports.columns": {"import_id": str(waiting.id)},
         "stats.campaign_csv": {"campaign_id": str(sent.id), "table": "report"},
         "stats.share_revoke": {"campaign_id": str(sent.id)},
     }

@@ -33,10 +33,10 @@ def done(live):
 def test_the_running_task_is_said_with_its_ids_and_since_when(live, heartbeat):
     heartbeat.beat()
     assert (row(live).task, row(live).task_since, row(live).doing) == ("", None, "")
-    heartbeat.begin("mailhub.lists.run_import", (3, 14))
+    heartbeat.begin("mailhub.imports.run_import", (3, 14))
     heartbeat.beat()
     first = row(live)
-    assert (first.task, first.task_args, first.doing) == ("mailhub.lists.run_import", "[3, 14]", first.task)
+    assert (first.task, first.task_args, first.doing) == ("mailhub.imports.run_import", "[3, 14]", first.task)
     heartbeat.beat()
     assert row(live).task_since == first.task_since
     heartbeat.end("celery", failed=False)

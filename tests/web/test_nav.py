@@ -35,7 +35,7 @@ def test_every_permission_of_a_door_is_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("route", "current"),
     [
-        ("lists.import_new", "Imports"),
+        ("imports.new", "Imports"),
         ("lists.subscriber_edit", "Subscribers"),
         ("lists.edit", "Lists"),
         ("campaigns.review", "Campaigns"),

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from mailhub.lists import imports
-from mailhub.lists.columns import guess_mapping
-from mailhub.lists.tasks import resume_imports, run_import
+from mailhub.imports import service as imports
+from mailhub.imports.columns import guess_mapping
+from mailhub.imports.tasks import resume_imports, run_import
 from mailhub.models import ImportRejectedRow, Subscriber, Subscription
 from mailhub.tasks import task_request
 
@@ -25,7 +25,7 @@ from tests.conftest import build_app
 from mailhub.tasks import TASKS, run
 app = build_app(sys.argv[1], Path(sys.argv[2]), **{"mailhub.import.batch_rows": "200"})
 print("ready", flush=True)
-run(app.registry, TASKS["mailhub.lists.run_import"], (int(sys.argv[3]), int(sys.argv[4])))
+run(app.registry, TASKS["mailhub.imports.run_import"], (int(sys.argv[3]), int(sys.argv[4])))
 """
 ROWS = 20_000
 

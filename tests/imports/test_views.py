@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from mailhub.lists.imports import folder
+from mailhub.imports.service import folder
 from mailhub.models import AuditEntry, ImportRejectedRow, Subscriber, SubscriberField, SubscriberImport
 
 CSV = "email;имя;город\na@b.ru;Анна;Уфа\nnobody;X;Y\na@b.ru;again;\n=cmd;;\n".encode("cp1251")
@@ -57,7 +57,7 @@ def test_another_reading_is_shown_and_nothing_starts(cast, page, waiting, dbsess
 
 def test_whole_import(cast, page, waiting, dbsession, publisher):
     there = start(page, cast, waiting)
-    assert publisher.names() == ["mailhub.lists.run_import"]
+    assert publisher.names() == ["mailhub.imports.run_import"]
     entry = dbsession.query(AuditEntry).filter_by(action="import.started").one()
     assert "agreed" in entry.detail["consent"]
     assert page.get(there.location).html.find(id="import-progress").has_attr("data-live")
@@ -112,7 +112,7 @@ def test_bad_decision_starts_nothing(cast, page, waiting, dbsession, publisher, 
 def test_started_twice_runs_once(cast, page, waiting, publisher):
     start(page, cast, waiting)
     start(page, cast, waiting)
-    assert publisher.names() == ["mailhub.lists.run_import"]
+    assert publisher.names() == ["mailhub.imports.run_import"]
 
 
 @pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 30, b"name\nAnna\n"])

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailhub.lists.columns import guess_mapping, look
+from mailhub.imports.columns import guess_mapping, look
+from mailhub.imports.rows import MAX_ROW, RowReader
+from mailhub.imports.seen import Seen
+from mailhub.imports.sniff import guess_cyrillic
 from mailhub.lists.fields import clean_field_name
-from mailhub.lists.rows import MAX_ROW, RowReader
-from mailhub.lists.seen import Seen
-from mailhub.lists.sniff import guess_cyrillic
 
 RUSSIAN = ["Анна Иванова", "Пётр Щукин", "МАРИЯ", "Юлия Жукова", "ООО Ромашка", "Екатеринбург", "Олег", "Ян"]
 

@@ -8,13 +8,13 @@ from typing import Any
 from pyramid.request import Request
 from pyramid.response import Response
 
-from mailhub.lists import imports
-from mailhub.lists.columns import guess_mapping
-from mailhub.lists.rejected import rejected_csv
-from mailhub.lists.resources import ImportContext
-from mailhub.lists.schema import ImportOut, import_out
-from mailhub.lists.sniff import NotACsv
-from mailhub.lists.tasks import run_import
+from mailhub.imports import service
+from mailhub.imports.columns import guess_mapping
+from mailhub.imports.rejected import rejected_csv
+from mailhub.imports.resources import ImportContext
+from mailhub.imports.schema import ImportOut, import_out
+from mailhub.imports.sniff import NotACsv
+from mailhub.imports.tasks import run_import
 from mailhub.models import MailingList, SubscriberImport
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
@@ -44,7 +44,7 @@ def create(context: ProjectContext, request: Request) -> ImportOut:
         raise ApiProblem(415, _("Send multipart/form-data with file, list_id and mapping."))
     limit = request.registry.mailhub.upload_max_bytes
     if (request.content_length or 0) > limit + 1024 * 1024:
-        raise ApiProblem(413, imports.UploadTooLarge(limit).message)
+        raise ApiProblem(413, service.UploadTooLarge(limit).message)
     problems = [
         FieldProblem(name, _("There is no such field.")) for name in dict.fromkeys(request.POST) if name not in _PARTS
     ]
@@ -62,7 +62,7 @@ def create(context: ProjectContext, request: Request) -> ImportOut:
         raise ApiProblem(422, _("Some fields are wrong."), problems)
     upload = _receive(request, given, is_mapped=mapping is not None)
     try:
-        row = imports.create_import(
+        row = service.create_import(
             request.dbsession,
             project_id=context.project.id,
             list_id=mailing_list.id,
@@ -70,26 +70,26 @@ def create(context: ProjectContext, request: Request) -> ImportOut:
             upload=upload,
             user_id=None,
         )
-        imports.start_import(
+        service.start_import(
             request.dbsession,
             row,
             head=upload.head,
             mapping=guess_mapping(upload.head) if mapping is None else mapping,
             update_existing=existing == "true",
         )
-    except imports.MappingRefused as refusal:
-        imports.path_of(request.registry.mailhub, upload.stored_name).unlink(missing_ok=True)
+    except service.MappingRefused as refusal:
+        service.path_of(request.registry.mailhub, upload.stored_name).unlink(missing_ok=True)
         found = [FieldProblem(f"mapping.{header}".rstrip("."), text) for header, text in refusal.errors.items()]
         raise ApiProblem(422, _("Some fields are wrong."), found) from None
-    note(request, "import.started", row, name=row.file_name, list_id=mailing_list.id, consent=str(imports.CONSENT))
+    note(request, "import.started", row, name=row.file_name, list_id=mailing_list.id, consent=str(service.CONSENT))
     request.enqueue(run_import, context.project.id, row.id)
     return _out(request, row)
 
 
-def _receive(request: Request, given: Any, *, is_mapped: bool) -> imports.Upload:
+def _receive(request: Request, given: Any, *, is_mapped: bool) -> service.Upload:
     try:
-        return imports.receive(request.registry.mailhub, given.file, is_mapped=is_mapped)
-    except imports.UploadTooLarge as refusal:
+        return service.receive(request.registry.mailhub, given.file, is_mapped=is_mapped)
+    except service.UploadTooLarge as refusal:
         raise ApiProblem(413, refusal.message) from None
     except NotACsv as refusal:
         problem = FieldProblem("file", refusal.message)

@@ -10,9 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from mailhub import logs
-from mailhub.lists import importing
-from mailhub.lists.imports import INTERNAL, RESUMABLE, folder, path_of
-from mailhub.lists.merge import refresh_statistics
+from mailhub.imports import running
+from mailhub.imports.merge import refresh_statistics
+from mailhub.imports.service import INTERNAL, RESUMABLE, folder, path_of
 from mailhub.tasks import RETRIED_SQLSTATES, sweep, task
 
 log = logs.get(__name__)
@@ -44,24 +44,24 @@ _ABANDONED = text(
 _STORED_NAMES = text("SELECT stored_name FROM subscriber_import WHERE state IN ('pending', 'running')")
 
 
-@task("mailhub.lists.run_import", queue="celery", transaction=False)
+@task("mailhub.imports.run_import", queue="celery", transaction=False)
 def run_import(request: Request, project_id: int, import_id: int) -> None:
     """Run an import to its end, a transaction a batch; or go on where a worker was killed."""
     settings = request.registry.mailhub
     beat = getattr(request.registry, "heartbeat", None)
     owner = f"{beat.name if beat is not None else 'task'}/{secrets.token_hex(4)}"
     with request.tm:
-        job = importing.claim(
+        job = running.claim(
             request.dbsession, project_id=project_id, import_id=import_id, owner=owner, uploads=folder(settings)
         )
     if job is None:
         return
     try:
         _run(request, job, settings.import_batch_rows)
-    except importing.LeaseLost:
+    except running.LeaseLost:
         log.warning("import.lease_lost", import_id=import_id)
         return
-    except importing.FileGone:
+    except running.FileGone:
         _finish(request, job, error="file_gone")
         return
     except OperationalError:
@@ -72,11 +72,11 @@ def run_import(request: Request, project_id: int, import_id: int) -> None:
         raise
 
 
-def _run(request: Request, job: importing.Job, size: int) -> None:
+def _run(request: Request, job: running.Job, size: int) -> None:
     stop = getattr(request.registry, "stop_flag", None)
     rows, told = 0, 0
-    for batch in importing.batches(job, size):
-        if rows >= 4 * told and rows >= importing.FIRST_BATCH:
+    for batch in running.batches(job, size):
+        if rows >= 4 * told and rows >= running.FIRST_BATCH:
             told = rows
             with request.tm:
                 refresh_statistics(request.dbsession)
@@ -84,16 +84,16 @@ def _run(request: Request, job: importing.Job, size: int) -> None:
         rows += batch.rows
         if stop is not None and stop[0]:
             with request.tm:
-                importing.release(request.dbsession, job)
+                running.release(request.dbsession, job)
             return
     _finish(request, job)
 
 
-def _store(request: Request, job: importing.Job, batch: importing.Batch) -> None:
+def _store(request: Request, job: running.Job, batch: running.Batch) -> None:
     for attempt in range(BATCH_RETRIES):
         try:
             with request.tm:
-                importing.store(request.dbsession, job, batch)
+                running.store(request.dbsession, job, batch)
             return
         except DBAPIError as failure:
             again = getattr(failure.orig, "sqlstate", None) in (*RETRIED_SQLSTATES, LOCK_NOT_AVAILABLE)
@@ -102,9 +102,9 @@ def _store(request: Request, job: importing.Job, batch: importing.Batch) -> None
             time.sleep(0.05 * 2**attempt)
 
 
-def _finish(request: Request, job: importing.Job, error: str = "") -> None:
+def _finish(request: Request, job: running.Job, error: str = "") -> None:
     with request.tm:
-        importing.finish(request.dbsession, job, error=error)
+        running.finish(request.dbsession, job, error=error)
     if error not in RESUMABLE:
         job.path.unlink(missing_ok=True)
     log.info("import.done" if not error else "import.failed", import_id=job.import_id, error=error)
@@ -117,7 +117,7 @@ def resume_imports(request: Request) -> None:
         request.enqueue(run_import, row.project_id, row.id)
 
 
-@task("mailhub.lists.clean_imports", queue="celery", every=3600)
+@task("mailhub.imports.clean", queue="celery", every=3600)
 def clean_imports(request: Request) -> None:
     """Forget uploads that were never started, and files that belong to nothing."""
     request.dbsession.execute(_ABANDONED, {"seconds": ABANDONED_SECONDS})

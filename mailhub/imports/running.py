@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from mailhub.lists.columns import EMAIL, NAME, read_head
-from mailhub.lists.merge import COUNT_KEYS, Merged, merge, touched
-from mailhub.lists.rows import RAW_KEPT, Row, read_rows
-from mailhub.lists.seen import Seen
-from mailhub.lists.sniff import NotACsv, Reading
+from mailhub.imports.columns import EMAIL, NAME, read_head
+from mailhub.imports.merge import COUNT_KEYS, Merged, merge, touched
+from mailhub.imports.rows import RAW_KEPT, Row, read_rows
+from mailhub.imports.seen import Seen
+from mailhub.imports.sniff import NotACsv, Reading
 from mailhub.mail.address import InvalidAddress, check_address
 from mailhub.models import SubscriberImport
 

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 from sqlalchemy import delete, func, or_, update
 from sqlalchemy.orm import Session
 
-from mailhub.lists.columns import EMAIL, NAME, Head, guess_mapping, look
+from mailhub.imports.columns import EMAIL, NAME, Head, guess_mapping, look
+from mailhub.imports.sniff import NotACsv
 from mailhub.lists.fields import TooManyFields, clean_field_name, declare_fields
-from mailhub.lists.sniff import NotACsv
 from mailhub.models import ImportState, SubscriberImport
 from mailhub.settings import Settings
 from mailhub.web.i18n import _

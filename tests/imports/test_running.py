@@ -9,11 +9,12 @@ import random
 import pytest
 from sqlalchemy import text
 
-from mailhub.lists import importing, imports
-from mailhub.lists.columns import guess_mapping
-from mailhub.lists.imports import MappingRefused, UploadTooLarge, folder
-from mailhub.lists.sniff import NotACsv
-from mailhub.lists.tasks import clean_imports, resume_imports, run_import
+from mailhub.imports import running
+from mailhub.imports import service as imports
+from mailhub.imports.columns import guess_mapping
+from mailhub.imports.service import MappingRefused, UploadTooLarge, folder
+from mailhub.imports.sniff import NotACsv
+from mailhub.imports.tasks import clean_imports, resume_imports, run_import
 from mailhub.models import (
     ImportRejectedRow,
     Subscriber,
@@ -218,7 +219,7 @@ def test_killed_in_a_batch_it_goes_on_with_exactly_the_next_row(importer, monkey
     row = importer.upload("email,name\n" + "\n".join(rows))
     small = importer.settings.import_batch_rows
     object.__setattr__(importer.settings, "import_batch_rows", 100)
-    stores, real = [], importing.store
+    stores, real = [], running.store
 
     def dying(dbsession, job, batch):
         merged = real(dbsession, job, batch)
@@ -227,7 +228,7 @@ def test_killed_in_a_batch_it_goes_on_with_exactly_the_next_row(importer, monkey
             raise Killed
         return merged
 
-    monkeypatch.setattr(importing, "store", dying)
+    monkeypatch.setattr(running, "store", dying)
     with pytest.raises(Killed):
         importer.run(row)
     importer.session.expire_all()
@@ -236,7 +237,7 @@ def test_killed_in_a_batch_it_goes_on_with_exactly_the_next_row(importer, monkey
     assert importer.session.get(SubscriberImport, (row.project_id, row.id)).rows_total == 300  # the lease still runs
     importer.session.execute(text("UPDATE subscriber_import SET lease_until = now() - interval '1 second'"))
     importer.session.commit()
-    monkeypatch.setattr(importing, "store", real)
+    monkeypatch.setattr(running, "store", real)
     sweeping = task_request(importer.live.registry)
     with sweeping.tm:
         resume_imports(sweeping)

@@ -13,9 +13,9 @@ from pyramid.response import FileIter, Response
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from mailhub.imports.merge import SKIPPED
+from mailhub.imports.running import FORMULA
 from mailhub.lists.forms import ADDRESS_FAULTS
-from mailhub.lists.importing import FORMULA
-from mailhub.lists.merge import SKIPPED
 from mailhub.models import ImportRejectedRow, SubscriberImport
 from mailhub.web.i18n import _, translate
 from mailhub.web.paging import Page, page_of, read_cursor

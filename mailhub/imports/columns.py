@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from mailhub.imports.rows import Row, RowReader, open_lines
+from mailhub.imports.sniff import NotACsv, Reading, sniff_delimiter, sniff_encoding
 from mailhub.lists.fields import clean_field_name
-from mailhub.lists.rows import Row, RowReader, open_lines
-from mailhub.lists.sniff import NotACsv, Reading, sniff_delimiter, sniff_encoding
 from mailhub.mail.address import InvalidAddress, check_address
 
 EMAIL, NAME = "email", "name"

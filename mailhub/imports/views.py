@@ -10,14 +10,15 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from mailhub.lists import imports, queries
-from mailhub.lists.columns import EMAIL, NAME, Head, guess_mapping, look, read_head
+from mailhub.imports import queries, service
+from mailhub.imports.columns import EMAIL, NAME, Head, guess_mapping, look, read_head
+from mailhub.imports.rejected import SKIP_REASONS, rejected_csv, rejected_rows, sentence, skipped_counts
+from mailhub.imports.resources import ImportContext
+from mailhub.imports.sniff import DELIMITERS, ENCODINGS, NotACsv, Reading
+from mailhub.imports.tasks import run_import
+from mailhub.lists import queries as lists
 from mailhub.lists.fields import clean_field_name, known_fields
 from mailhub.lists.forms import RowIdText
-from mailhub.lists.rejected import SKIP_REASONS, rejected_csv, rejected_rows, sentence, skipped_counts
-from mailhub.lists.resources import ImportContext
-from mailhub.lists.sniff import DELIMITERS, ENCODINGS, NotACsv, Reading
-from mailhub.lists.tasks import run_import
 from mailhub.models import ImportState, MailingList, SubscriberImport
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
@@ -40,14 +41,14 @@ class ColumnsForm(forms.Form):
     action: str = Field(default="start", pattern="^(start|look|discard)$")
 
 
-@view_config(route_name="lists.imports", request_method="GET", renderer="lists/imports.html",
+@view_config(route_name="imports.index", request_method="GET", renderer="imports/index.html",
              permission="imports:view")  # fmt: skip
 def index(context: ProjectContext, request: Request) -> dict[str, Any]:
     page = queries.imports(request.dbsession, project_id=context.project.id, after=request.GET.get("after"))
     return {"page": page, "next": next_url(request, page), "first": first_url(request)}
 
 
-@view_config(route_name="lists.import_new", request_method="GET", renderer="lists/import_new.html",
+@view_config(route_name="imports.new", request_method="GET", renderer="imports/new.html",
              permission="imports:edit")  # fmt: skip
 def new(context: ProjectContext, request: Request) -> dict[str, Any]:
     return _upload_page(context, request, {"list_id": request.GET.get("list", "")}, {})
@@ -59,12 +60,12 @@ def _upload_page(
     return {
         "values": values,
         "errors": errors,
-        "choices": queries.list_choices(request.dbsession, project_id=context.project.id),
+        "choices": lists.list_choices(request.dbsession, project_id=context.project.id),
         "max_bytes": request.registry.mailhub.upload_max_bytes,
     }
 
 
-@view_config(route_name="lists.import_new", request_method="POST", renderer="lists/import_new.html",
+@view_config(route_name="imports.new", request_method="POST", renderer="imports/new.html",
              permission="imports:edit")  # fmt: skip
 def upload(context: ProjectContext, request: Request) -> Any:
     values = {"list_id": str(request.POST.get("list_id", ""))}
@@ -78,13 +79,13 @@ def upload(context: ProjectContext, request: Request) -> Any:
     arrived = None
     if not errors:
         try:
-            arrived = imports.receive(request.registry.mailhub, given.file)
-        except (NotACsv, imports.UploadTooLarge) as refusal:
+            arrived = service.receive(request.registry.mailhub, given.file)
+        except (NotACsv, service.UploadTooLarge) as refusal:
             errors["file"] = refusal.message
     if mailing_list is None or arrived is None:
         request.response.status_int = 422
         return _upload_page(context, request, values, errors)
-    row = imports.create_import(
+    row = service.create_import(
         request.dbsession,
         project_id=context.project.id,
         list_id=mailing_list.id,
@@ -92,7 +93,7 @@ def upload(context: ProjectContext, request: Request) -> Any:
         upload=arrived,
         user_id=request.user.id if request.user is not None else None,
     )
-    return htmx.redirect(request, import_url(request, row, "lists.import_columns"))
+    return htmx.redirect(request, import_url(request, row, "imports.columns"))
 
 
 def chosen_list(request: Request, given: str) -> MailingList | None:
@@ -103,13 +104,13 @@ def chosen_list(request: Request, given: str) -> MailingList | None:
     return found if found is not None and found.archived_at is None else None
 
 
-@view_config(route_name="lists.import_columns", request_method="GET", renderer="lists/import_columns.html",
+@view_config(route_name="imports.columns", request_method="GET", renderer="imports/columns.html",
              permission="imports:edit")  # fmt: skip
 def columns(context: ImportContext, request: Request) -> Any:
     row = context.subscriber_import
-    if not imports.is_waiting(row):
+    if not service.is_waiting(row):
         return htmx.redirect(request, import_url(request, row))
-    path = imports.path_of(request.registry.mailhub, row.stored_name)
+    path = service.path_of(request.registry.mailhub, row.stored_name)
     try:
         head = read_head(path, Reading(row.encoding, row.delimiter))
     except (NotACsv, FileNotFoundError):
@@ -118,12 +119,12 @@ def columns(context: ImportContext, request: Request) -> Any:
     return _columns_page(context, request, head, values, {})
 
 
-@view_config(route_name="lists.import_columns", request_method="POST", renderer="lists/import_columns.html",
+@view_config(route_name="imports.columns", request_method="POST", renderer="imports/columns.html",
              permission="imports:edit")  # fmt: skip
 def decide(context: ImportContext, request: Request) -> Any:
     """Start the import; or only show the file under another reading; or forget it."""
     row = context.subscriber_import
-    if not imports.is_waiting(row):
+    if not service.is_waiting(row):
         return htmx.redirect(request, import_url(request, row))
     given: dict[str, str] | None = {
         name: str(value) for name, value in request.POST.items() if name.startswith("column_")
@@ -132,11 +133,11 @@ def decide(context: ImportContext, request: Request) -> Any:
         del request.POST[name]
     form = forms.read(request, ColumnsForm)
     if form.value is not None and form.value.action == "discard":
-        imports.discard(request.dbsession, request.registry.mailhub, row)
+        service.discard(request.dbsession, request.registry.mailhub, row)
         request.notice(_("The file has been thrown away; nothing was imported."))
-        return htmx.redirect(request, request.route_path("lists.imports", project=context.project.slug))
+        return htmx.redirect(request, request.route_path("imports.index", project=context.project.slug))
     reading = _reading(form.values, row)
-    path = imports.path_of(request.registry.mailhub, row.stored_name)
+    path = service.path_of(request.registry.mailhub, row.stored_name)
     try:
         head = look(path, encoding=reading.encoding, delimiter=reading.delimiter)
     except (NotACsv, FileNotFoundError):
@@ -162,14 +163,14 @@ def decide(context: ImportContext, request: Request) -> Any:
     row.list_id = mailing_list.id
     request.dbsession.flush()
     try:
-        imports.start_import(
+        service.start_import(
             request.dbsession, row, head=head, mapping=mapping, update_existing=form.value.existing == "update"
         )
-    except imports.MappingRefused as refusal:
+    except service.MappingRefused as refusal:
         errors = _column_errors(head, refusal.errors)
         request.response.status_int = 422
         return _columns_page(context, request, head, chosen, errors, given)
-    note(request, "import.started", row, name=row.file_name, list_id=mailing_list.id, consent=str(imports.CONSENT))
+    note(request, "import.started", row, name=row.file_name, list_id=mailing_list.id, consent=str(service.CONSENT))
     request.enqueue(run_import, context.project.id, row.id)
     return htmx.redirect(request, import_url(request, row))
 
@@ -198,7 +199,7 @@ def _column_errors(head: Head, errors: dict[str, Any]) -> dict[str, Any]:
 
 def _gone(request: Request, row: SubscriberImport) -> Any:
     request.notice(_("The uploaded file is not there any more. Upload it again."), "bad")
-    return htmx.redirect(request, request.route_path("lists.import_new", project=request.project.slug))
+    return htmx.redirect(request, request.route_path("imports.new", project=request.project.slug))
 
 
 def _columns_page(
@@ -228,8 +229,8 @@ def _columns_page(
         "errors": errors,
         "encodings": ENCODINGS,
         "delimiters": DELIMITERS,
-        "choices": queries.list_choices(request.dbsession, project_id=context.project.id),
-        "consent": imports.CONSENT,
+        "choices": lists.list_choices(request.dbsession, project_id=context.project.id),
+        "consent": service.CONSENT,
     }
 
 
@@ -237,16 +238,16 @@ def _choice(target: str) -> str:
     return target if target in (EMAIL, NAME, IGNORE) else FIELD + target
 
 
-@view_config(route_name="lists.import", request_method="GET", renderer="lists/import.html", permission="imports:view")
+@view_config(route_name="imports.show", request_method="GET", renderer="imports/show.html", permission="imports:view")
 def show(context: ImportContext, request: Request) -> Any:
     row = context.subscriber_import
-    if imports.is_waiting(row) and request.has_permission("imports:edit"):
-        return htmx.redirect(request, import_url(request, row, "lists.import_columns"))
+    if service.is_waiting(row) and request.has_permission("imports:edit"):
+        return htmx.redirect(request, import_url(request, row, "imports.columns"))
     return _import_page(context, request)
 
 
-@view_config(route_name="lists.import", request_method="GET", hx_target="import-progress",
-             renderer="lists/_import_progress.html", permission="imports:view")  # fmt: skip
+@view_config(route_name="imports.show", request_method="GET", hx_target="import-progress",
+             renderer="imports/_progress.html", permission="imports:view")  # fmt: skip
 def progress(context: ImportContext, request: Request) -> Any:
     row = context.subscriber_import
     if row.state in (ImportState.DONE, ImportState.FAILED):
@@ -283,11 +284,11 @@ def _import_page(context: ImportContext, request: Request) -> dict[str, Any]:
     }
 
 
-@view_config(route_name="lists.import_rejected", request_method="GET", permission="imports:view")
+@view_config(route_name="imports.rejected", request_method="GET", permission="imports:view")
 def rejected(context: ImportContext, request: Request) -> Response:
     row = context.subscriber_import
     return rejected_csv(request, row)
 
 
-def import_url(request: Request, row: SubscriberImport, route: str = "lists.import") -> str:
+def import_url(request: Request, row: SubscriberImport, route: str = "imports.show") -> str:
     return str(request.route_path(route, project=request.project.slug, import_id=row.id))
