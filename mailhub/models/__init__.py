@@ -13,6 +13,10 @@ from mailhub.models.account import (
     WebSession,
 )
 from mailhub.models.audience import (
+    Consent,
+    ConsentKind,
+    ConsentText,
+    FieldType,
     ListCount,
     ListDay,
     MailingList,
@@ -21,10 +25,11 @@ from mailhub.models.audience import (
     SubscriberCount,
     SubscriberField,
     SubscriberStatus,
+    SubscriberTag,
     Subscription,
     SubscriptionStatus,
-    Suppression,
-    SuppressionReason,
+    Tag,
+    Tracking,
     Visibility,
 )
 from mailhub.models.base import Base, metadata
@@ -60,6 +65,7 @@ from mailhub.models.message import (
     SkipReason,
 )
 from mailhub.models.project import Project, Sender
+from mailhub.models.project_job import ProjectJob
 from mailhub.models.rename import RenameJob, RenameKind, RenameState
 from mailhub.models.report import JobKind, JobState, ReportJob, SuspectDecision
 from mailhub.models.rollup import (
@@ -74,6 +80,7 @@ from mailhub.models.rollup import (
     ProjectDay,
     ProjectProviderDay,
 )
+from mailhub.models.segment import AudienceSide, CampaignSegment, Segment, SubscriberActivity
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
 from mailhub.models.share import StatsShare
 from mailhub.models.subscriber_import import (
@@ -82,6 +89,7 @@ from mailhub.models.subscriber_import import (
     ImportState,
     SubscriberImport,
 )
+from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionReason
 from mailhub.models.throttle import (
     Canary,
     ConnectionSlot,
@@ -96,6 +104,7 @@ __all__ = [
     "Actor",
     "AdminToken",
     "ApiKey",
+    "AudienceSide",
     "AuditEntry",
     "Base",
     "Campaign",
@@ -110,15 +119,21 @@ __all__ = [
     "CampaignLinkStats",
     "CampaignList",
     "CampaignReaction",
+    "CampaignSegment",
     "CampaignState",
     "CampaignStats",
     "CampaignVersion",
     "Canary",
     "ChunkLease",
     "ConnectionSlot",
+    "Consent",
+    "ConsentKind",
+    "ConsentText",
     "DomainStatus",
     "EventType",
     "FeedCursor",
+    "FieldType",
+    "GlobalSuppression",
     "HitSpool",
     "HitTaint",
     "IdempotencyKey",
@@ -144,6 +159,7 @@ __all__ = [
     "PeriodicRun",
     "Project",
     "ProjectDay",
+    "ProjectJob",
     "ProjectProviderDay",
     "ProjectTurn",
     "Queue",
@@ -158,21 +174,26 @@ __all__ = [
     "RenameState",
     "ReportJob",
     "Role",
+    "Segment",
     "Sender",
     "SendingDomain",
     "SkipReason",
     "StatsShare",
     "Subscriber",
+    "SubscriberActivity",
     "SubscriberCount",
     "SubscriberField",
     "SubscriberImport",
     "SubscriberStatus",
+    "SubscriberTag",
     "Subscription",
     "SubscriptionStatus",
     "Suppression",
     "SuppressionReason",
     "SuspectDecision",
+    "Tag",
     "Theme",
+    "Tracking",
     "User",
     "Visibility",
     "WebSession",

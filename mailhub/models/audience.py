@@ -1,4 +1,4 @@
-"""Whom we write to: lists, subscribers, subscriptions, suppressions."""
+"""Whom we write to: lists, subscribers with their fields, tags and notes, subscriptions and what they agreed to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,25 @@ from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mailhub.models.base import Base, Now, ProjectId, RowId, Updated, one_of
+
+
+class Tracking(StrEnum):
+    """What is kept of opens and clicks. The strictest of the project, the list and the person holds."""
+
+    FULL = "full"
+    #: Counted, but for nobody: no open or click says who it was.
+    AGGREGATE = "aggregate"
+    OFF = "off"
+
+
+class FieldType(StrEnum):
+    """What a custom field holds, as JSON: a string, a number, "2026-11-27", true or false, one of the choices."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    DATE = "date"
+    BOOLEAN = "boolean"
+    CHOICE = "choice"
 
 
 class OptIn(StrEnum):
@@ -40,13 +59,6 @@ class SubscriptionStatus(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
 
 
-class SuppressionReason(StrEnum):
-    HARD_BOUNCE = "hard_bounce"
-    COMPLAINT = "complaint"
-    UNSUBSCRIBED = "unsubscribed"
-    MANUAL = "manual"
-
-
 class MailingList(Base):
     """A list. Its numbers stand in `list_count`, kept by triggers on `subscription`."""
 
@@ -55,6 +67,7 @@ class MailingList(Base):
         ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
         one_of("opt_in", OptIn),
         one_of("visibility", Visibility),
+        one_of("tracking", Tracking),
     )
 
     project_id: Mapped[ProjectId]
@@ -65,6 +78,7 @@ class MailingList(Base):
     visibility: Mapped[str] = mapped_column(server_default=Visibility.PRIVATE)
     #: Language of the list's public pages and letters; empty: the project's.
     language: Mapped[str] = mapped_column(server_default="")
+    tracking: Mapped[str] = mapped_column(server_default=Tracking.FULL)
     archived_at: Mapped[datetime | None]
     created_at: Mapped[Now]
     updated_at: Mapped[Updated]
@@ -119,6 +133,7 @@ class Subscriber(Base):
         ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
         UniqueConstraint("project_id", "email_key"),
         one_of("status", SubscriberStatus),
+        one_of("tracking", Tracking),
         Index(
             "ix_subscriber_email_prefix", "project_id", "email_key", postgresql_ops={"email_key": "text_pattern_ops"}
         ),
@@ -144,6 +159,9 @@ class Subscriber(Base):
     created_at: Mapped[Now]
     updated_at: Mapped[Updated]
     status_changed_at: Mapped[datetime | None]
+    tracking: Mapped[str] = mapped_column(server_default=Tracking.FULL)
+    #: The person has asked for a pause: no campaign is sent to them before this moment.
+    paused_until: Mapped[datetime | None]
 
 
 class SubscriberCount(Base):
@@ -161,11 +179,18 @@ class SubscriberField(Base):
     """A custom field of a project's people: the names that letters may merge. `name` is the key in `fields`."""
 
     __tablename__ = "subscriber_field"
-    __table_args__ = (ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        one_of("type", FieldType),
+    )
 
     project_id: Mapped[ProjectId]
     name: Mapped[str] = mapped_column(primary_key=True)
     label: Mapped[str] = mapped_column(server_default="")
+    type: Mapped[str] = mapped_column(server_default=FieldType.TEXT)
+    #: What a field of the type `choice` may hold, in the order in which it is shown.
+    choices: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
+    position: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[Now]
 
 
@@ -204,20 +229,92 @@ class Subscription(Base):
     unsubscribed_at: Mapped[datetime | None]
 
 
-class Suppression(Base):
-    """An address that a project must not write to, whatever its lists say."""
+class Tag(Base):
+    """A word that people of a project are marked with. `n` is kept by triggers on `subscriber_tag`."""
 
-    __tablename__ = "suppression"
+    __tablename__ = "tag"
     __table_args__ = (
         ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
-        UniqueConstraint("project_id", "email_key"),
-        one_of("reason", SuppressionReason),
+        UniqueConstraint("project_id", "name_key"),
     )
 
     project_id: Mapped[ProjectId]
     id: Mapped[RowId]
-    email_key: Mapped[str]
-    reason: Mapped[str]
-    note: Mapped[str] = mapped_column(server_default="")
+    name: Mapped[str]
+    #: The name in lower case.
+    name_key: Mapped[str]
+    n: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[Now]
-    expires_at: Mapped[datetime | None]
+
+
+class SubscriberTag(Base):
+    """That a person is marked with a tag."""
+
+    __tablename__ = "subscriber_tag"
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id", "tag_id"], ["tag.project_id", "tag.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(
+            ["project_id", "subscriber_id"], ["subscriber.project_id", "subscriber.id"], ondelete="CASCADE"
+        ),
+        Index(None, "project_id", "subscriber_id"),
+    )
+
+    project_id: Mapped[ProjectId]
+    tag_id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[Now]
+
+
+class ConsentText(Base):
+    """A sentence that somebody agreed to, word by word; a changed one is a new row. `digest` is its SHA-256."""
+
+    __tablename__ = "consent_text"
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        UniqueConstraint("project_id", "digest"),
+    )
+
+    project_id: Mapped[ProjectId]
+    id: Mapped[RowId]
+    digest: Mapped[str]
+    text: Mapped[str]
+    created_at: Mapped[Now]
+
+
+class ConsentKind(StrEnum):
+    """What happened to a consent."""
+
+    IMPORTED = "imported"
+    ADDED = "added"
+    ASKED = "asked"
+    GIVEN = "given"
+    CONFIRMED = "confirmed"
+    WITHDRAWN = "withdrawn"
+
+
+class Consent(Base):
+    """The record of a consent, never changed: who agreed to what, where, when, from which address.
+
+    `source` is a word and an id: form:12, import:7, api, page, preferences, one_click.
+    """
+
+    __tablename__ = "consent"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["project_id", "subscriber_id"], ["subscriber.project_id", "subscriber.id"], ondelete="CASCADE"
+        ),
+        one_of("kind", ConsentKind),
+        Index("ix_consent_person", "project_id", "subscriber_id", "id"),
+    )
+
+    project_id: Mapped[ProjectId]
+    id: Mapped[RowId]
+    subscriber_id: Mapped[int]
+    #: None: a consent to something else than a list, such as the keeping of personal data.
+    list_id: Mapped[int | None]
+    kind: Mapped[str]
+    source: Mapped[str] = mapped_column(server_default="")
+    text_id: Mapped[int | None]
+    ip: Mapped[str | None] = mapped_column(INET)
+    user_agent: Mapped[str] = mapped_column(server_default="")
+    at: Mapped[Now]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import ForeignKeyConstraint, Index, Integer, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mailhub.models.base import Base, Now, ProjectId, RowId, Updated, one_of
+from mailhub.models.segment import AudienceSide
 
 
 class CampaignState(StrEnum):
@@ -80,18 +83,20 @@ class Campaign(Base):
 
 
 class CampaignList(Base):
-    """A list that a campaign is written to."""
+    """A list that a campaign is written to, or whose people are left out."""
 
     __tablename__ = "campaign_list"
     __table_args__ = (
         ForeignKeyConstraint(["project_id", "campaign_id"], ["campaign.project_id", "campaign.id"], ondelete="CASCADE"),
         ForeignKeyConstraint(["project_id", "list_id"], ["mailing_list.project_id", "mailing_list.id"]),
+        one_of("side", AudienceSide),
         Index(None, "project_id", "list_id"),
     )
 
     project_id: Mapped[ProjectId]
     campaign_id: Mapped[int] = mapped_column(primary_key=True)
     list_id: Mapped[int] = mapped_column(primary_key=True)
+    side: Mapped[str] = mapped_column(server_default=AudienceSide.INCLUDE)
 
 
 class CampaignVersion(Base):
@@ -119,6 +124,8 @@ class CampaignVersion(Base):
     postal_address: Mapped[str]
     list_id: Mapped[int | None]
     list_name: Mapped[str] = mapped_column(server_default="")
+    #: {"lists", "not_lists": ids, "segments", "not_segments": [{"id", "name", "definition"}]}: whom it was for.
+    audience: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     created_at: Mapped[Now]
 
 

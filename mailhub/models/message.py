@@ -42,6 +42,9 @@ class SkipReason(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     UNCONFIRMED = "unconfirmed"
     SUPPRESSED = "suppressed"
+    #: In a list or a segment that the campaign leaves out.
+    EXCLUDED = "excluded"
+    PAUSED = "paused"
     DUPLICATE = "duplicate"
     INVALID = "invalid"
     RENDER_ERROR = "render_error"

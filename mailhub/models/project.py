@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKeyConstraint, UniqueConstraint, text
+from sqlalchemy import ForeignKeyConstraint, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from mailhub.models.base import Base, Now, ProjectId, RowId
+from mailhub.models.audience import Tracking
+from mailhub.models.base import Base, Now, ProjectId, RowId, one_of
 
 
 class Project(Base):
     """A tenant. Days of its statistics are cut in `time_zone`; public pages speak `language`, or their list's."""
 
     __tablename__ = "project"
+    __table_args__ = (one_of("tracking", Tracking),)
 
     id: Mapped[RowId]
     slug: Mapped[str] = mapped_column(unique=True)
@@ -27,6 +29,9 @@ class Project(Base):
     messages_per_second: Mapped[float | None]
     #: The owner's service message: who gets a notice of each new subscriber (empty: nobody).
     notify_email: Mapped[str] = mapped_column(server_default="")
+    tracking: Mapped[str] = mapped_column(server_default=Tracking.FULL)
+    #: Raw events and letters of this project are kept for so many days; none: `mailhub.retention_days`, the most.
+    retention_days: Mapped[int | None] = mapped_column(Integer)
     #: The time zone was changed then, and the days of the statistics are still cut by the one before; none: they are
     #: right.
     days_stale_at: Mapped[datetime | None]
