@@ -63,7 +63,7 @@ requirements: install  ## Pin the newest versions that requirements*.in allow
 	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.txt requirements-dev.in
 
 settings-doc: install  ## Write docs/settings.md from the table of settings
-	@$(BIN)/python -m mailhub.settings > docs/settings.md
+	@$(BIN)/python -m mailhub.settings_page > docs/settings.md
 
 clean:  ## Remove caches (not var/, which holds your data)
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build

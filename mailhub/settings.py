@@ -1,6 +1,6 @@
 """The one table of settings: name, kind, default, meaning; read from the ini and the environment, all faults at once.
 
-A new setting is one line in `Settings`. `docs/settings.md` is made from it: `python -m mailhub.settings > docs/settings.md`.
+A new setting is one line in `Settings`. `docs/settings.md` is made from it: `make settings-doc`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 import plaster
 
 from mailhub import setting_values as kind
-from mailhub.relay_presets import RELAY_DEFAULTS, RELAY_DOCS
 from mailhub.setting_values import LaneLimits, Relay, Timeouts
 
 __all__ = [
+    "ROWS",
     "LaneLimits",
     "Relay",
     "Settings",
@@ -32,7 +32,6 @@ __all__ = [
     "read_ini",
     "read_settings",
     "settings_from_ini",
-    "settings_page",
     "shown",
 ]
 
@@ -306,7 +305,7 @@ class Settings:
     """The limits of each mailbox provider, for relays with `lanes`."""
 
 
-_ROWS = tuple(f for f in dataclasses.fields(Settings) if "name" in f.metadata)
+ROWS = tuple(f for f in dataclasses.fields(Settings) if "name" in f.metadata)
 _RELAY = re.compile(rf"mailhub\.relay\.([a-z0-9_-]+)\.({'|'.join(RELAY_DOCS)})")
 _RELAY_IN_ENVIRONMENT = re.compile(rf"MAILHUB_RELAY_([A-Z0-9_]+?)_({'|'.join(RELAY_DOCS).upper()})")
 
@@ -323,13 +322,13 @@ def read_settings(raw: Mapping[str, str], environ: Mapping[str, str] | None = No
     """
     environ = os.environ if environ is None else environ
     faults: list[str] = []
-    known = {row.metadata["name"] for row in _ROWS}
+    known = {row.metadata["name"] for row in ROWS}
     for name in sorted(raw):
         if name.startswith(_OURS) and name not in known and not (_RELAY.fullmatch(name) or kind.LANE_SETTING.fullmatch(name)):
             faults.append(f"{name}: there is no such setting")
 
     values: dict[str, Any] = {}
-    for row in _ROWS:
+    for row in ROWS:
         name, default = row.metadata["name"], row.metadata["default"]
         given = environ.get(environment_name(name), raw.get(name, default)).strip()
         try:
@@ -453,47 +452,8 @@ def _kept_secret(home: Path) -> str:
 def shown(settings: Settings) -> list[tuple[str, str]]:
     """(name, value) of every setting, for `mailhub doctor`: secrets are only said to be there or not."""
     rows = []
-    for row in _ROWS:
+    for row in ROWS:
         value = getattr(settings, row.name)
         hidden = row.metadata["secret"] and value != "embedded"
         rows.append((row.metadata["name"], ("set" if value else "not set") if hidden else str(value)))
     return rows + [(f"mailhub.relay.{relay.name}.url", relay.url) for relay in settings.relays.values()]
-
-
-def settings_page() -> str:
-    """The text of docs/settings.md."""
-    lines = [
-        "# Settings",
-        "",
-        "Made from the table in `mailhub/settings.py` by `python -m mailhub.settings > docs/settings.md`; do not edit by hand.",
-        "",
-        "Every setting can be given in the ini (section `[DEFAULT]` or the app's) or in the environment, which wins.",
-        "A secret can also be `file:/path`, `env:NAME` or `cred:name` (systemd's `LoadCredential=`).",
-        "Unknown, missing or unparsable settings stop the start with the full list.",
-        "",
-        "| setting | environment | default | meaning |",
-        "|---|---|---|---|",
-    ]
-    rows = [
-        (row.metadata["name"], row.metadata["default"], row.metadata["doc"], row.metadata["secret"]) for row in _ROWS
-    ]
-    rows += [
-        (f"mailhub.relay.<name>.{part}", RELAY_DEFAULTS.get(part, ""), doc, part == "url") for part, doc in RELAY_DOCS.items()
-    ]
-    rows += [(f"mailhub.lane.<lane>.{part}", "", doc, False) for part, doc in kind.LANE_DOCS.items()]
-    for name, default, doc, secret in rows:
-        default_cell = f"`{default}`" if default else ""
-        lines.append(
-            f"| `{name}` | `{environment_name(name)}` | {default_cell} | {doc}{' Secret.' if secret else ''} |"
-        )
-    lines += [
-        "",
-        "The lanes, and their defaults for connections, letters a second and letters a connection:",
-        "",
-        *(f"* `{lane}`: {', '.join(limits.values())}" for lane, limits in kind.LANE_DEFAULTS.items()),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    print(settings_page(), end="")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import mailhub.migrations
-from mailhub.settings import settings_page
+from mailhub.settings_page import settings_page
 from mailhub.web.assets import STATIC
 from mailhub.web.jinja import TEMPLATES as TEMPLATES_OF_JINJA
 from tests.house import PACKAGE, ROOT, TEMPLATES
