@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from mailhub import setting_values as kind
 from mailhub.relay_presets import RELAY_DEFAULTS, RELAY_DOCS
 from mailhub.settings import ROWS, environment_name
@@ -12,7 +14,7 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Made from the table in `mailhub/settings.py` by `python -m mailhub.settings_page > docs/settings.md`; do not edit by hand.",
+        "Made from the table in `mailhub/settings.py` by `make settings-doc`; do not edit by hand.",
         "",
         "Every setting can be given in the ini (section `[DEFAULT]` or the app's) or in the environment, which wins.",
         "A secret can also be `file:/path`, `env:NAME` or `cred:name` (systemd's `LoadCredential=`).",
@@ -25,7 +27,8 @@ def settings_page() -> str:
         (row.metadata["name"], row.metadata["default"], row.metadata["doc"], row.metadata["secret"]) for row in ROWS
     ]
     rows += [
-        (f"mailhub.relay.<name>.{part}", RELAY_DEFAULTS.get(part, ""), doc, part == "url") for part, doc in RELAY_DOCS.items()
+        (f"mailhub.relay.<name>.{part}", RELAY_DEFAULTS.get(part, ""), doc, part == "url")
+        for part, doc in RELAY_DOCS.items()
     ]
     rows += [(f"mailhub.lane.<lane>.{part}", "", doc, False) for part, doc in kind.LANE_DOCS.items()]
     for name, default, doc, secret in rows:
@@ -43,4 +46,4 @@ def settings_page() -> str:
 
 
 if __name__ == "__main__":
-    print(settings_page(), end="")
+    sys.stdout.write(settings_page())
