@@ -18,6 +18,7 @@ from typing import Any
 import plaster
 
 from mailhub import setting_values as kind
+from mailhub.relay_presets import RELAY_DOCS
 from mailhub.setting_values import LaneLimits, Relay, Timeouts
 
 __all__ = [
