@@ -29,7 +29,7 @@ _MAGIC: Sequence[tuple[bytes, str]] = (
     (b"BZh", "archive"),
     (b"\xfd7zXZ\x00", "archive"),
     (b"\x28\xb5\x2f\xfd", "archive"),
-    (b"Rar!", "archive"),
+    (b"Rar!\x1a\x07", "archive"),
     (b"7z\xbc\xaf\x27\x1c", "archive"),
     (b"\x7fELF", "binary"),
     (b"MZ", "binary"),
@@ -47,7 +47,7 @@ _MARKUP: Sequence[tuple[bytes, str]] = (
     (b"mime-version:", "html"),
 )
 #: These begin like a text could; they are what they seem only where control characters follow.
-_NEED_PROOF = (b"BM", b"MZ", b"GIF8", b"BZh", b"Rar!", b"PK\x03\x04", b"II*\x00", b"MM\x00*")
+_NEED_PROOF = (b"BM", b"MZ", b"GIF8", b"BZh")
 
 
 def kind_of_file(path: Path) -> str:
@@ -58,7 +58,7 @@ def kind_of_file(path: Path) -> str:
         return CSV  # the encoding's look at the whole file says whether it is empty
     if head.startswith(_OLE):
         raise NotACsv(_kind_of_ole(path))
-    if head.startswith(_ZIP) and looks_binary(head):
+    if head.startswith(_ZIP):
         return _kind_of_zip(path)
     for magic, reason in _MAGIC:
         if head.startswith(magic) and (magic not in _NEED_PROOF or looks_binary(head)):

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailhub.imports.columns import guess_mapping
+from mailhub.imports.encodings import likely_pages
 from mailhub.imports.head import look
 from mailhub.imports.rows import MAX_ROW, RowReader
 from mailhub.imports.seen import Seen
-from mailhub.imports.encodings import likely_pages
 from mailhub.lists.fields import clean_field_name
 
 RUSSIAN = ["Анна Иванова", "Пётр Щукин", "МАРИЯ", "Юлия Жукова", "ООО Ромашка", "Екатеринбург", "Олег", "Ян"]
