@@ -66,6 +66,14 @@ _PAGES: dict[str, tuple[float, dict[str, int]]] = {
     "mac-cyrillic": (4.0, {}),
     "koi8-u": (4.0, {}),
 }
+#: Countries in whose files a page is at home, by the ends of the addresses in them, and what that is worth.
+_COUNTRIES = (
+    (re.compile(rb"\.(?:ru|su|by|kz|ua|kg|uz)\b"), frozenset({"cp1251", "koi8-r", "cp866", "iso8859-5", "koi8-u"})),
+    (re.compile(rb"\.(?:pl|cz|sk|hu|ro|hr|si)\b"), frozenset({"cp1250", "iso8859-2"})),
+    (re.compile(rb"\.tr\b"), frozenset({"cp1254"})),
+)
+_AT_HOME = 6.0
+
 _WORD = re.compile(r"[^\W\d_]+")
 _SIGN = re.compile(r"[^\x00-\x7f](?<![^\W\d_])")
 _UNLIKELY, _VERY_UNLIKELY = 12.0, 20.0
@@ -158,6 +166,9 @@ def likely_pages(sample: bytes) -> list[str]:
     """The code pages, those first in which the sample reads most like people's names and words."""
     sample = sample[:_WEIGHED]
     costs = {page: rare + bits_of(sample, page) for page, (rare, _accents) in _PAGES.items()}
+    for ending, pages in _COUNTRIES:
+        if ending.search(sample):
+            costs = {page: cost - _AT_HOME * (page in pages) for page, cost in costs.items()}
     return sorted(costs, key=lambda page: costs[page])
 
 

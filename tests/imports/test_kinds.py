@@ -11,7 +11,7 @@ import pytest
 from mailhub.imports.archive import MAX_UNPACKED
 from mailhub.imports.head import look
 from mailhub.imports.opening import read_rows
-from mailhub.imports.reading import CSV, ODS, XLSX, NotACsv, Reading
+from mailhub.imports.reading import CSV, ODS, REFUSALS, XLSX, NotACsv, Reading
 from tests.imports.books import ODS_TYPE, ods, ods_members, xlsx, xlsx_members, zipped
 
 CSV_BYTES = "Почта;Имя\r\na@b.ru;Анна\r\n".encode("cp1251")
@@ -154,13 +154,9 @@ def test_a_text_that_begins_like_something_else_is_a_text(tmp_path, begin):
     assert head.headers[1] == "email"
 
 
-@pytest.mark.parametrize("change", range(0, 1200, 7))
-def test_one_broken_byte_never_breaks_us(tmp_path, change):
-    data = bytearray(xlsx([["email", "name"], *([f"user{n}@b.ru", "Анна"] for n in range(30))]))
-    data[change * 131 % len(data)] ^= 1 << (change % 8)
-    path = kept(tmp_path, bytes(data))
-    try:
-        for _row in read_rows(path, look(path).reading):
-            pass
-    except NotACsv:
-        pass
+def test_one_broken_byte_never_breaks_us(tmp_path):
+    good = xlsx([["email", "name"], *([f"user{n}@b.ru", "Анна"] for n in range(30))])
+    for change in range(0, 1200, 5):
+        data = bytearray(good)
+        data[change * 131 % len(data)] ^= 1 << (change % 8)
+        assert reason_of(kept(tmp_path, bytes(data))) in {"", *REFUSALS}
