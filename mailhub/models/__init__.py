@@ -84,6 +84,8 @@ from mailhub.models.segment import AudienceSide, CampaignSegment, Segment, Subsc
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
 from mailhub.models.share import StatsShare
 from mailhub.models.subscriber_import import (
+    ImportChange,
+    ImportList,
     ImportRejectedRow,
     ImportStaging,
     ImportState,
@@ -137,6 +139,8 @@ __all__ = [
     "HitSpool",
     "HitTaint",
     "IdempotencyKey",
+    "ImportChange",
+    "ImportList",
     "ImportRejectedRow",
     "ImportStaging",
     "ImportState",
