@@ -45,7 +45,6 @@ STAGED = (
     sa.Column("consent_at", sa.DateTime(timezone=True), nullable=True),
     sa.Column("consent_source", sa.Text(), server_default="", nullable=False),
     sa.Column("consent_ip", postgresql.INET(), nullable=True),
-    sa.Column("subscriber_id", sa.BigInteger(), nullable=True),
 )
 
 

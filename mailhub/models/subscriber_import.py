@@ -192,5 +192,3 @@ class ImportStaging(Base):
     consent_at: Mapped[datetime | None]
     consent_source: Mapped[str] = mapped_column(server_default="")
     consent_ip: Mapped[str | None] = mapped_column(INET)
-    #: Who it is, where the person is known already.
-    subscriber_id: Mapped[int | None]
