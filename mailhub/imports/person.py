@@ -17,9 +17,7 @@ EMAIL, NAME = "email", "name"
 FIRST_NAME, MIDDLE_NAME, LAST_NAME = ":first_name", ":middle_name", ":last_name"
 TAGS = ":tags"
 CONSENT_AT, CONSENT_SOURCE, CONSENT_IP = ":consent_at", ":consent_source", ":consent_ip"
-OWN_TARGETS = frozenset(
-    {EMAIL, NAME, FIRST_NAME, MIDDLE_NAME, LAST_NAME, TAGS, CONSENT_AT, CONSENT_SOURCE, CONSENT_IP}
-)
+OWN_TARGETS = frozenset({EMAIL, NAME, FIRST_NAME, MIDDLE_NAME, LAST_NAME, TAGS, CONSENT_AT, CONSENT_SOURCE, CONSENT_IP})
 
 MAX_NAME = 300
 MAX_TAGS, MAX_TAG = 50, 100

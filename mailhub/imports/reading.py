@@ -6,7 +6,7 @@ The interface of this room's reading layer, for the wizard, the API and the runn
 * `opening.read_rows(path, reading, columns=…, progress=…)`: all rows, streamed, whatever the format;
 * `columns.guess_columns(head)`, `columns.guess_mapping(head)`: what the columns mean;
 * `person.PersonReader(headers, mapping, …)`: what a row says of a person, or why it cannot be used;
-* `mail.quality.Quality`: the grade of what was read.
+* `mail.quality.Quality`: counts addresses, invalid rows and duplicates; `.grade()` with `.as_json()` for the row.
 """
 
 from __future__ import annotations
