@@ -1,9 +1,8 @@
 """Imports: several lists and rules, the check before, roll-back after, and rejected rows in the file's own cells."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
-
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0019"
 down_revision = "0018"
@@ -22,43 +21,47 @@ def _count(name: str) -> sa.Column:
     return sa.Column(name, sa.BigInteger(), server_default="0", nullable=False)
 
 
-COLUMNS = (
-    _json("reading", "'{}'"),
-    _json("headers", "'[]'"),
-    _json("rules", "'{}'"),
-    sa.Column("consent_text_id", sa.BigInteger(), nullable=True),
-    _json("checked", "'{}'"),
-    sa.Column("check_job_id", sa.BigInteger(), nullable=True),
-    _json("grade", "'{}'"),
-    _count("rows_unchanged"),
-    sa.Column("first_created", sa.BigInteger(), nullable=True),
-    sa.Column("last_created", sa.BigInteger(), nullable=True),
-    sa.Column("letters_open", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-    _json("letters", "'{}'"),
-    sa.Column("undo_job_id", sa.BigInteger(), nullable=True),
-    _count("rows_undone"),
-    _count("rows_kept"),
-    sa.Column("undone_at", sa.DateTime(timezone=True), nullable=True),
-)
-STAGED = (
-    _json("tags", "'[]'"),
-    sa.Column("consent_at", sa.DateTime(timezone=True), nullable=True),
-    sa.Column("consent_source", sa.Text(), server_default="", nullable=False),
-    sa.Column("consent_ip", postgresql.INET(), nullable=True),
-)
+def _columns() -> tuple[sa.Column, ...]:
+    return (
+        _json("reading", "'{}'"),
+        _json("headers", "'[]'"),
+        _json("rules", "'{}'"),
+        sa.Column("consent_text_id", sa.BigInteger(), nullable=True),
+        _json("checked", "'{}'"),
+        sa.Column("check_job_id", sa.BigInteger(), nullable=True),
+        _json("grade", "'{}'"),
+        _count("rows_unchanged"),
+        sa.Column("first_created", sa.BigInteger(), nullable=True),
+        sa.Column("last_created", sa.BigInteger(), nullable=True),
+        sa.Column("letters_open", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        _json("letters", "'{}'"),
+        sa.Column("undo_job_id", sa.BigInteger(), nullable=True),
+        _count("rows_undone"),
+        _count("rows_kept"),
+        sa.Column("undone_at", sa.DateTime(timezone=True), nullable=True),
+    )
+
+
+def _staged() -> tuple[sa.Column, ...]:
+    return (
+        _json("tags", "'[]'"),
+        sa.Column("consent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("consent_source", sa.Text(), server_default="", nullable=False),
+        sa.Column("consent_ip", postgresql.INET(), nullable=True),
+    )
 
 
 def upgrade() -> None:
     op.execute("SET LOCAL statement_timeout = 0")
-    for column in COLUMNS:
-        op.add_column("subscriber_import", column.copy())
+    for column in _columns():
+        op.add_column("subscriber_import", column)
     op.alter_column("subscriber_import", "list_id", existing_type=sa.BigInteger(), nullable=True)
     _states(NEW_STATES)
     op.execute("UPDATE subscriber_import SET state = 'draft' WHERE state = 'pending' AND mapping = '{}'")
     op.execute("UPDATE subscriber_import SET state = 'cancelled' WHERE state = 'failed' AND error = 'cancelled'")
     op.add_column("import_rejected_row", sa.Column("cells", postgresql.JSONB(astext_type=sa.Text()), nullable=True))
-    for column in STAGED:
-        op.add_column("import_staging", column.copy())
+    for column in _staged():
+        op.add_column("import_staging", column)
     op.create_table(
         "import_list",
         sa.Column("project_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -110,9 +113,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("project_id", "import_id", "subscriber_id", name=op.f("pk_import_change")),
     )
-    op.create_index(
-        op.f("ix_import_change_project_id_subscriber_id"), "import_change", ["project_id", "subscriber_id"]
-    )
+    op.create_index(op.f("ix_import_change_project_id_subscriber_id"), "import_change", ["project_id", "subscriber_id"])
     op.create_index(
         "ix_import_change_kept",
         "import_change",
@@ -124,7 +125,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("import_change")
     op.drop_table("import_list")
-    for column in STAGED:
+    for column in _staged():
         op.drop_column("import_staging", column.name)
     op.drop_column("import_rejected_row", "cells")
     # What the older program does not know: uploads without a list go, and what was taken back has failed.
@@ -136,7 +137,7 @@ def downgrade() -> None:
     )
     _states(STATES)
     op.alter_column("subscriber_import", "list_id", existing_type=sa.BigInteger(), nullable=False)
-    for column in COLUMNS:
+    for column in _columns():
         op.drop_column("subscriber_import", column.name)
 
 

@@ -87,7 +87,7 @@ def source_of(dbsession: Session, row: SubscriberImport, uploads: Path) -> Sourc
 
 
 def batches(source: Source, size: int, *, after: int = 0) -> Iterator[Batch]:
-    """The file's rows after line `after`. Rows before it are read again to know which addresses came. Raises FileGone."""
+    """The file's rows after line `after`; those before are read too, to know which addresses came. Raises FileGone."""
     wanted = min(size, FIRST_BATCH)
     if not source.path.is_file():
         raise FileGone

@@ -11,6 +11,7 @@ from mailhub.background import service as background
 from mailhub.background.running import Failed, Running
 from mailhub.imports import service
 from mailhub.imports.batches import FileGone, batches, source_of
+from mailhub.imports.grading import Grader
 from mailhub.imports.merge import COUNT_KEYS, foretell, refresh_statistics
 from mailhub.imports.reading_ahead import ahead
 from mailhub.models import ImportState, JobState, ProjectJob, SubscriberImport
@@ -39,11 +40,6 @@ def _end_other(request: Request, row: SubscriberImport, job: ProjectJob) -> None
     """A check of what is not wanted any more need not go on."""
     if row.check_job_id is not None and row.check_job_id != job.id:
         background.cancel(request.dbsession, row.project_id, row.check_job_id)
-
-
-def is_current(request: Request, row: SubscriberImport) -> bool:
-    """Whether the last check's result is of what would be imported now."""
-    return bool(row.checked) and row.checked.get("of") == service.settings_digest(request.dbsession, row)
 
 
 def job_of(request: Request, row: SubscriberImport) -> ProjectJob | None:

@@ -145,7 +145,8 @@ _LISTS_BEFORE = text(
     FROM unnest(CAST(:people AS bigint[])) AS k (id)
     CROSS JOIN LATERAL (
         SELECT q.subscriber_id, q.list_id, q.status, q.source FROM subscription AS q
-        WHERE q.project_id = :project AND q.list_id = ANY(:lists) AND q.subscriber_id >= k.id AND q.subscriber_id <= k.id
+        WHERE q.project_id = :project AND q.list_id = ANY(:lists)
+            AND q.subscriber_id >= k.id AND q.subscriber_id <= k.id
     ) AS n
     WHERE n.status = 'unconfirmed'
     GROUP BY n.subscriber_id
@@ -268,7 +269,8 @@ _WOULD_CHANGE = text(
     CROSS JOIN LATERAL (
         SELECT count(*) AS n, count(*) FILTER (WHERE q.status = 'unconfirmed') AS waiting
         FROM subscription AS q
-        WHERE q.project_id = :project AND q.list_id = ANY(:lists) AND q.subscriber_id >= p.id AND q.subscriber_id <= p.id
+        WHERE q.project_id = :project AND q.list_id = ANY(:lists)
+            AND q.subscriber_id >= p.id AND q.subscriber_id <= p.id
     ) AS n
     WHERE (:update AND (coalesce(nullif(s.name, ''), p.name) <> p.name OR NOT p.fields @> s.fields))
         OR n.n < cardinality(:lists) OR (:status = 'subscribed' AND n.waiting > 0)
@@ -407,7 +409,8 @@ def _tag(dbsession: Session, source: Source, values: Mapping[str, Any]) -> set[i
     own = ensure_tags(dbsession, source.project_id, source.rules.tags)
     pairs = [(word, tag.id) for word in words for tag in ensure_tags(dbsession, source.project_id, [word])]
     given = {
-        "tags": [tag.id for tag in own], "words": [word for word, _id in pairs], "word_tags": [id for _word, id in pairs]
+        "tags": [tag.id for tag in own], "words": [word for word, _tag in pairs],
+        "word_tags": [tag for _word, tag in pairs],
     }  # fmt: skip
     return set(dbsession.scalars(_TAGS, dict(values) | given))
 

@@ -68,7 +68,7 @@ class NotReady(ImportRefused):
 
 @dataclass(frozen=True)
 class NewField:
-    """A field that an import makes: what it is called and what it holds; `order` is that of its dates (imports.values)."""
+    """A field that an import makes: its label and what it holds; `order` is that of its dates (imports.values)."""
 
     label: str
     type: str = FieldType.TEXT

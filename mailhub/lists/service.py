@@ -23,11 +23,11 @@ from mailhub.models import (
     CampaignList,
     CampaignState,
     ConsentKind,
+    ImportList,
     MailingList,
     OptIn,
     RenameKind,
     Subscriber,
-    SubscriberImport,
     SubscriberStatus,
     Subscription,
     SubscriptionStatus,
@@ -143,8 +143,8 @@ def delete_list(dbsession: Session, mailing_list: MailingList) -> bool:
             select(CampaignList.campaign_id)
             .where(CampaignList.project_id == key[0], CampaignList.list_id == key[1])
             .exists(),
-            select(SubscriberImport.id)
-            .where(SubscriberImport.project_id == key[0], SubscriberImport.list_id == key[1])
+            select(ImportList.import_id)
+            .where(ImportList.project_id == key[0], ImportList.list_id == key[1])
             .exists(),
         )
     )
