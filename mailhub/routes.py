@@ -89,7 +89,10 @@ def imports(config: Configurator) -> None:
     add("imports.index", "/projects/{project}/imports", factory=PROJECT)
     add("imports.new", "/projects/{project}/imports/new", factory=PROJECT)
     subscriber_import = "mailhub.imports.resources.ImportContext"
-    add("imports.columns", "/projects/{project}/imports/{import_id}/columns", factory=subscriber_import)
+    for step in ("reading", "columns", "rules", "check"):
+        add(f"imports.{step}", "/projects/{project}/imports/{import_id}/" + step, factory=subscriber_import)
+    for action in ("discard", "cancel", "retry", "rollback"):
+        add(f"imports.{action}", "/projects/{project}/imports/{import_id}/" + action, factory=subscriber_import)
     add("imports.show", "/projects/{project}/imports/{import_id}", factory=subscriber_import)
     add("imports.rejected", "/projects/{project}/imports/{import_id}/rejected.csv", factory=subscriber_import)
 
@@ -173,6 +176,8 @@ def api(config: Configurator) -> None:
     add("api.subscriber", "/subscribers/{subscriber_id}", factory="mailhub.lists.resources.SubscriberContext")
     add("api.imports", "/imports", factory=PROJECT)
     add("api.import", "/imports/{import_id}", factory="mailhub.imports.resources.ImportContext")
+    for action in ("start", "cancel", "rollback"):
+        add(f"api.import_{action}", "/imports/{import_id}/" + action, factory="mailhub.imports.resources.ImportContext")
     add("api.import_rejected", "/imports/{import_id}/rejected.csv", factory="mailhub.imports.resources.ImportContext")
     campaign = "mailhub.campaigns.resources.CampaignContext"
     add("api.campaigns", "/campaigns", factory=PROJECT)

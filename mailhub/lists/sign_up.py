@@ -142,6 +142,7 @@ def sign_up(request: Request, project: Project, mailing_list: MailingList, *, em
             status=SubscriptionStatus.SUBSCRIBED if at_once else SubscriptionStatus.UNCONFIRMED,
             source="form",
             ip=request.client_addr,
+            user_agent=request.user_agent or "",
         )
     elif now_in_list is None:
         _keep_wish(dbsession, mailing_list, person, request.client_addr)
@@ -173,10 +174,15 @@ def _keep_wish(dbsession: Any, mailing_list: MailingList, person: Subscriber, ip
     dbsession.flush()
 
 
-def ask_to_confirm(request: Request, project: Project, mailing_list: MailingList, person: Subscriber) -> None:
-    """Send a confirmation letter to somebody whom the project itself has put into a double opt-in list."""
-    if _may_ask(request, project, mailing_list, parse_address(person.email), by_form=False):
-        letters.send_confirmation(request, project, mailing_list, person)
+def ask_to_confirm(request: Request, project: Project, mailing_list: MailingList, person: Subscriber) -> bool:
+    """Send a confirmation letter to somebody whom the project itself has put into a double opt-in list.
+
+    False: the address has had its letters for now, and none is sent.
+    """
+    if not _may_ask(request, project, mailing_list, parse_address(person.email), by_form=False):
+        return False
+    letters.send_confirmation(request, project, mailing_list, person)
+    return True
 
 
 def _may_ask(
@@ -219,6 +225,7 @@ def confirm(request: Request, project: Project, mailing_list: MailingList, claim
         list_id=mailing_list.id,
         asked_at=asked_at,
         ip=request.client_addr,
+        user_agent=request.user_agent or "",
     )
     if done:
         person = request.dbsession.get_one(Subscriber, (project.id, claims.subscriber))
