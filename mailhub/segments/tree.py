@@ -147,8 +147,8 @@ def parse(tree: Any, catalog: Catalog) -> Tree:
         rules.append(Group(rule.match, tuple(inner), rule.negated))
     if errors:
         raise SegmentRefused(errors)
-    document = given.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return Tree(given.match, tuple(rules), catalog.zone, _canonical(document))
+    document = {"match": given.match, "rules": [_document(rule) for rule in given.rules]}
+    return Tree(given.match, tuple(rules), catalog.zone, document)
 
 
 def _read(tree: dict[str, Any]) -> TreeIn:
@@ -210,17 +210,21 @@ def _narrowed(given: LeafIn, kind: Kind, path: str, catalog: Catalog, errors: di
         errors[f"{path}.campaigns"] = _("There is no such campaign.")
 
 
-def _canonical(node: Any) -> Any:
-    """The document as it is kept: ids are strings, and `not` stands only where it says something."""
-    if isinstance(node, dict):
-        kept = {key: _canonical(value) for key, value in node.items() if not (key == "not" and value is False)}
-        for key in ("campaigns", "link"):
-            if key in kept:
-                given = kept[key]
-                kept[key] = [str(one) for one in given] if isinstance(given, list) else str(given)
-        if kept.get("field") in ("list", "tag") and isinstance(kept.get("value"), list):
-            kept["value"] = [str(one) for one in kept["value"]]
-        return kept
-    if isinstance(node, list):
-        return [_canonical(one) for one in node]
-    return node
+def _document(rule: LeafIn | GroupIn) -> dict[str, Any]:
+    """The rule as it is kept: ids are strings, and what says nothing is left out."""
+    if isinstance(rule, GroupIn):
+        group: dict[str, Any] = {"match": rule.match, "rules": [_document(one) for one in rule.rules]}
+        return group | {"not": True} if rule.negated else group
+    leaf: dict[str, Any] = {"field": rule.field, "op": rule.op}
+    if rule.value is not None:
+        ids = rule.field in ("list", "tag")
+        leaf["value"] = [str(one) for one in rule.value] if ids else rule.value
+    if rule.days is not None:
+        leaf["days"] = rule.days
+    if rule.campaigns is not None:
+        leaf["campaigns"] = [str(one) for one in rule.campaigns]
+    if rule.last is not None:
+        leaf["last"] = rule.last
+    if rule.link is not None:
+        leaf["link"] = str(rule.link)
+    return leaf | {"not": True} if rule.negated else leaf
