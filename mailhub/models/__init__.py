@@ -17,8 +17,10 @@ from mailhub.models.audience import (
     ConsentKind,
     ConsentText,
     FieldType,
+    ListBounceDay,
     ListCount,
     ListDay,
+    ListSourceDay,
     MailingList,
     OptIn,
     Subscriber,
@@ -89,7 +91,7 @@ from mailhub.models.subscriber_import import (
     ImportState,
     SubscriberImport,
 )
-from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionReason
+from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionCount, SuppressionReason
 from mailhub.models.throttle import (
     Canary,
     ConnectionSlot,
@@ -144,8 +146,10 @@ __all__ = [
     "JobState",
     "LeaseState",
     "Link",
+    "ListBounceDay",
     "ListCount",
     "ListDay",
+    "ListSourceDay",
     "MailingList",
     "Membership",
     "Message",
@@ -189,6 +193,7 @@ __all__ = [
     "Subscription",
     "SubscriptionStatus",
     "Suppression",
+    "SuppressionCount",
     "SuppressionReason",
     "SuspectDecision",
     "Tag",
