@@ -82,7 +82,14 @@ from mailhub.models.rollup import (
     ProjectDay,
     ProjectProviderDay,
 )
-from mailhub.models.segment import AudienceSide, CampaignSegment, Segment, SubscriberActivity
+from mailhub.models.segment import (
+    ActivityPlace,
+    AudienceSide,
+    CampaignSegment,
+    EngagementBand,
+    Segment,
+    SubscriberActivity,
+)
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
 from mailhub.models.share import StatsShare
 from mailhub.models.subscriber_import import (
@@ -103,6 +110,7 @@ from mailhub.models.throttle import (
 )
 
 __all__ = [
+    "ActivityPlace",
     "Actor",
     "AdminToken",
     "ApiKey",
@@ -132,6 +140,7 @@ __all__ = [
     "ConsentKind",
     "ConsentText",
     "DomainStatus",
+    "EngagementBand",
     "EventType",
     "FeedCursor",
     "FieldType",
