@@ -22,6 +22,8 @@ class Recipient:
     name: str
     fields: dict[str, Any]
     refused: str
+    #: The strictest mode of the project, the person, and the lists of the campaign that they are in (a Tracking).
+    tracking: str = "full"
 
 
 #: A person who has left all lists of the campaign since the fan-out has unsubscribed from it.
@@ -39,13 +41,35 @@ _LOAD = """
                    WHERE cl.project_id = s.project_id AND cl.campaign_id = %(campaign_id)s AND b.status = 'subscribed'
                ) THEN 'unsubscribed'
                ELSE ''
-           END AS refused
+           END AS refused,
+           CASE
+               WHEN 'off' IN (p.tracking, s.tracking) OR EXISTS (
+                   SELECT FROM subscription AS b
+                   WHERE b.project_id = s.project_id AND b.list_id = ANY (l.off_lists) AND b.subscriber_id = s.id
+                     AND b.status = 'subscribed'
+               ) THEN 'off'
+               WHEN 'aggregate' IN (p.tracking, s.tracking) OR EXISTS (
+                   SELECT FROM subscription AS b
+                   WHERE b.project_id = s.project_id AND b.list_id = ANY (l.aggregate_lists) AND b.subscriber_id = s.id
+                     AND b.status = 'subscribed'
+               ) THEN 'aggregate'
+               ELSE 'full'
+           END AS tracking
     FROM subscriber AS s
+    JOIN project AS p ON p.id = s.project_id
     CROSS JOIN (
         SELECT EXISTS (
             SELECT FROM campaign_list
             WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s
-        ) AS has_lists
+        ) AS has_lists, (
+            SELECT array_agg(o.id) FROM campaign_list AS c
+            JOIN mailing_list AS o ON o.project_id = c.project_id AND o.id = c.list_id AND o.tracking = 'off'
+            WHERE c.project_id = %(project_id)s AND c.campaign_id = %(campaign_id)s AND c.side = 'include'
+        ) AS off_lists, (
+            SELECT array_agg(a.id) FROM campaign_list AS c
+            JOIN mailing_list AS a ON a.project_id = c.project_id AND a.id = c.list_id AND a.tracking = 'aggregate'
+            WHERE c.project_id = %(project_id)s AND c.campaign_id = %(campaign_id)s AND c.side = 'include'
+        ) AS aggregate_lists
     ) AS l
     LEFT JOIN suppression AS x
       ON x.project_id = s.project_id AND x.email_key = s.email_key

@@ -64,6 +64,7 @@ from mailhub.models.message import (
     Queue,
     SkipReason,
 )
+from mailhub.models.preferences import AddressChange, CampaignLeaving, Leaving, LeavingDay, LeavingReason
 from mailhub.models.project import Project, Sender
 from mailhub.models.project_job import ProjectJob
 from mailhub.models.rename import RenameJob, RenameKind, RenameState
@@ -102,6 +103,7 @@ from mailhub.models.throttle import (
 
 __all__ = [
     "Actor",
+    "AddressChange",
     "AdminToken",
     "ApiKey",
     "AudienceSide",
@@ -115,6 +117,7 @@ __all__ = [
     "CampaignDomain",
     "CampaignHour",
     "CampaignLane",
+    "CampaignLeaving",
     "CampaignLinkReaction",
     "CampaignLinkStats",
     "CampaignList",
@@ -143,6 +146,9 @@ __all__ = [
     "JobKind",
     "JobState",
     "LeaseState",
+    "Leaving",
+    "LeavingDay",
+    "LeavingReason",
     "Link",
     "ListCount",
     "ListDay",
