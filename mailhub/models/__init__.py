@@ -66,6 +66,7 @@ from mailhub.models.message import (
     Queue,
     SkipReason,
 )
+from mailhub.models.preferences import AddressChange, CampaignLeaving, Leaving, LeavingDay, LeavingReason
 from mailhub.models.project import Project, Sender
 from mailhub.models.project_job import ProjectJob
 from mailhub.models.rename import RenameJob, RenameKind, RenameState
@@ -112,6 +113,7 @@ from mailhub.models.throttle import (
 __all__ = [
     "ActivityPlace",
     "Actor",
+    "AddressChange",
     "AdminToken",
     "ApiKey",
     "AudienceSide",
@@ -125,6 +127,7 @@ __all__ = [
     "CampaignDomain",
     "CampaignHour",
     "CampaignLane",
+    "CampaignLeaving",
     "CampaignLinkReaction",
     "CampaignLinkStats",
     "CampaignList",
@@ -154,6 +157,9 @@ __all__ = [
     "JobKind",
     "JobState",
     "LeaseState",
+    "Leaving",
+    "LeavingDay",
+    "LeavingReason",
     "Link",
     "ListBounceDay",
     "ListCount",
