@@ -272,7 +272,7 @@ def _titles(request: Request, found: list[ProjectJob]) -> dict[int, Any]:
     names: dict[str, dict[Any, str]] = {}
     for key, model in (("tag", Tag), ("list", MailingList)):
         ids = {one[key] for one in asked.values() if one.get(key)}
-        known = select(model.id, model.name).where(model.project_id == project_id, model.id.in_(ids))  # type: ignore[attr-defined]
+        known = select(model.id, model.name).where(model.project_id == project_id, model.id.in_(ids))
         names[key] = {row.id: row.name for row in dbsession.execute(known)} if ids else {}
     fields = {field.name: field for field in fields_of(dbsession, project_id)} if any(
         one["action"] == "set_field" for one in asked.values()

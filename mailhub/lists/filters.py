@@ -12,10 +12,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, literal_column, select
+from sqlalchemy import ColumnElement, and_, false, literal_column, select
 from sqlalchemy.orm import Session
 
-from mailhub.models import Subscriber, SubscriberStatus, SubscriberTag, Subscription, SubscriptionStatus
+from mailhub.models import Project, Subscriber, SubscriberStatus, SubscriberTag, Subscription, SubscriptionStatus
+from mailhub.segments import service as segments
 
 PERSON_STATUSES = frozenset(status.value for status in SubscriberStatus)
 LIST_STATUSES = frozenset(status.value for status in SubscriptionStatus)
@@ -78,14 +79,28 @@ class Scope:
     segment: ColumnElement[bool] | None = None
 
 
-def scope_of(dbsession: Session, project: Any, wanted: PeopleFilter) -> Scope:
-    """The scope of a project for this filter."""
-    return Scope(project.id, project.time_zone, segment_condition(dbsession, project.id, wanted.segment_id))
+def scope_of(dbsession: Session, project: Project, wanted: PeopleFilter, *, now: datetime | None = None) -> Scope:
+    """The scope of a project for this filter; the segment is as of `now`."""
+    return Scope(project.id, project.time_zone, segment_condition(dbsession, project.id, wanted.segment_id, now))
 
 
-def segment_condition(_dbsession: Session, _project_id: int, _segment_id: int | None) -> ColumnElement[bool] | None:
-    """That a person is in the segment, as a condition on `Subscriber`; None where none is asked for."""
-    return None
+def segment_condition(
+    dbsession: Session, project_id: int, segment_id: int | None, now: datetime | None = None
+) -> ColumnElement[bool] | None:
+    """That a person is in the segment, as a condition on `Subscriber`; None where none is asked for.
+
+    Nobody is in a segment that is not there, or that the project has outgrown: a filter never widens by itself.
+    """
+    if segment_id is None:
+        return None
+    segment = segments.get(dbsession, project_id, segment_id)
+    if segment is None:
+        return false()
+    try:
+        tree = segments.tree_of(dbsession, segment)
+    except segments.SegmentRefused:
+        return false()
+    return segments.condition(project_id, tree, now or datetime.now(UTC))
 
 
 def conditions(scope: Scope, wanted: PeopleFilter) -> list[ColumnElement[bool]]:

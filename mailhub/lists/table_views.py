@@ -20,6 +20,7 @@ from mailhub.lists.search import SORTS, Search, Total
 from mailhub.lists.tags import tags_of, tags_of_people
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
+from mailhub.segments import service as segments
 from mailhub.web import forms, htmx
 from mailhub.web.forms import Form
 from mailhub.web.i18n import _
@@ -77,7 +78,7 @@ def subscribers(context: ProjectContext, request: Request) -> dict[str, Any]:
         "columns": shown,
         "choices": queries.list_choices(dbsession, project_id=project.id),
         "tags": tags_of(dbsession, project.id),
-        "segments": segment_choices(request),
+        "segments": [(one.id, one.name) for one in segments.choices(dbsession, project.id)],
         "sources": source_names(request, sources),
         "all_columns": table_columns.all_columns(fields),
         "views": table_columns.views_of(dbsession, project.id, _user_id(request)),
@@ -92,11 +93,6 @@ def subscribers(context: ProjectContext, request: Request) -> dict[str, Any]:
         "next": next_url(request, page),
         "first": first_url(request),
     }
-
-
-def segment_choices(_request: Request) -> list[tuple[int, str]]:
-    """(id, name) of the segments that the table can be narrowed to."""
-    return []
 
 
 def source_names(request: Request, sources: Any) -> dict[str, Any]:
