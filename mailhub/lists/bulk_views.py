@@ -39,11 +39,14 @@ LABELS = {
 COUNT_MS = 3_000
 
 
+Chosen = Annotated[tuple[RowIdText, ...], Field(max_length=bulk.MOST_CHOSEN)]
+
+
 class BulkForm(Form):
     """`id`: who was chosen; `all`: all who fit the filter, whose parameters come with the same names as in the URL."""
 
     act: Literal["tag_add", "tag_remove", "list_add", "list_remove", "unsubscribe", "set_field", "delete"]
-    id: Annotated[list[RowIdText], Field(max_length=bulk.MOST_CHOSEN)] = Field(default_factory=list)
+    id: Chosen = Field(default_factory=tuple)
     all: Literal["1"] | None = None
     q: Text = ""
     list: Text = ""
