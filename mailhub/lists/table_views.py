@@ -69,17 +69,13 @@ def subscribers(context: ProjectContext, request: Request) -> dict[str, Any]:
     keys = table_columns.chosen(dbsession, project.id, _user_id(request), request.GET.get("cols"))
     shown = table_columns.shown_columns(keys, fields)
     ids, shows = [row.id for row in page.rows], {column.key for column in shown}
-    sources = queries.sources_of(dbsession, project.id)
-    return {
+    answer: dict[str, Any] = {
         "page": page,
         "wanted": wanted,
         "sort": sort,
         "total": total,
         "columns": shown,
-        "choices": queries.list_choices(dbsession, project_id=project.id),
-        "tags": tags_of(dbsession, project.id),
-        "segments": [(one.id, one.name) for one in segments.choices(dbsession, project.id)],
-        "sources": source_names(request, sources),
+        "sources": source_names(request, {row.source for row in page.rows} - {""}) if "source" in shows else {},
         "all_columns": table_columns.all_columns(fields),
         "views": table_columns.views_of(dbsession, project.id, _user_id(request)),
         "view_query": table_columns.view_query,
@@ -92,6 +88,14 @@ def subscribers(context: ProjectContext, request: Request) -> dict[str, Any]:
         "tagged": tags_of_people(dbsession, project.id, ids) if "tags" in shows else {},
         "next": next_url(request, page),
         "first": first_url(request),
+    }
+    if htmx.target_id(request) == "subscriber-rows":
+        return answer
+    return answer | {
+        "choices": queries.list_choices(dbsession, project_id=project.id),
+        "tags": tags_of(dbsession, project.id),
+        "segments": [(one.id, one.name) for one in segments.choices(dbsession, project.id)],
+        "sources": source_names(request, queries.sources_of(dbsession, project.id)),
     }
 
 
