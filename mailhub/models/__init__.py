@@ -17,8 +17,10 @@ from mailhub.models.audience import (
     ConsentKind,
     ConsentText,
     FieldType,
+    ListBounceDay,
     ListCount,
     ListDay,
+    ListSourceDay,
     MailingList,
     OptIn,
     Subscriber,
@@ -71,6 +73,7 @@ from mailhub.models.person import (
     SubscriberNote,
     SubscriberView,
 )
+from mailhub.models.preferences import AddressChange, CampaignLeaving, Leaving, LeavingDay, LeavingReason
 from mailhub.models.project import Project, Sender
 from mailhub.models.project_job import ProjectJob
 from mailhub.models.rename import RenameJob, RenameKind, RenameState
@@ -87,7 +90,14 @@ from mailhub.models.rollup import (
     ProjectDay,
     ProjectProviderDay,
 )
-from mailhub.models.segment import AudienceSide, CampaignSegment, Segment, SubscriberActivity
+from mailhub.models.segment import (
+    ActivityPlace,
+    AudienceSide,
+    CampaignSegment,
+    EngagementBand,
+    Segment,
+    SubscriberActivity,
+)
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
 from mailhub.models.share import StatsShare
 from mailhub.models.subscriber_import import (
@@ -98,7 +108,7 @@ from mailhub.models.subscriber_import import (
     ImportState,
     SubscriberImport,
 )
-from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionReason
+from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionCount, SuppressionReason
 from mailhub.models.throttle import (
     Canary,
     ConnectionSlot,
@@ -110,7 +120,9 @@ from mailhub.models.throttle import (
 )
 
 __all__ = [
+    "ActivityPlace",
     "Actor",
+    "AddressChange",
     "AdminToken",
     "ApiKey",
     "AudienceSide",
@@ -124,6 +136,7 @@ __all__ = [
     "CampaignDomain",
     "CampaignHour",
     "CampaignLane",
+    "CampaignLeaving",
     "CampaignLinkReaction",
     "CampaignLinkStats",
     "CampaignList",
@@ -139,6 +152,7 @@ __all__ = [
     "ConsentKind",
     "ConsentText",
     "DomainStatus",
+    "EngagementBand",
     "EventType",
     "FeedCursor",
     "FieldType",
@@ -154,9 +168,14 @@ __all__ = [
     "JobKind",
     "JobState",
     "LeaseState",
+    "Leaving",
+    "LeavingDay",
+    "LeavingReason",
     "Link",
+    "ListBounceDay",
     "ListCount",
     "ListDay",
+    "ListSourceDay",
     "MailingList",
     "Membership",
     "Message",
@@ -205,6 +224,7 @@ __all__ = [
     "Subscription",
     "SubscriptionStatus",
     "Suppression",
+    "SuppressionCount",
     "SuppressionReason",
     "SuspectDecision",
     "Tag",
