@@ -14,6 +14,7 @@ PROJECT = "mailhub.security.context.ProjectContext"
 def includeme(config: Configurator) -> None:
     config.include(accounts)
     config.include(projects)
+    config.include(segments)
     config.include(lists)
     config.include(imports)
     config.include(campaigns)
@@ -82,6 +83,18 @@ def lists(config: Configurator) -> None:
     # Public: a list's own sign-up page, and the confirmation of a double opt-in.
     add("lists.sign_up", "/s/{token}", factory=ROOT)
     add("lists.confirm", "/c/{token}", factory=ROOT)
+
+
+def segments(config: Configurator) -> None:
+    add = config.add_route
+    base = "/projects/{project}/segments"
+    add("segments.index", base, factory=PROJECT)
+    add("segments.new", base + "/new", factory=PROJECT)
+    add("segments.preview", base + "/preview", factory=PROJECT)
+    segment = "mailhub.segments.resources.SegmentContext"
+    add("segments.show", base + "/{segment_id}", factory=segment)
+    for action in ("edit", "people", "count", "copy", "archive", "restore", "delete"):
+        add(f"segments.{action}", base + "/{segment_id}/" + action, factory=segment)
 
 
 def imports(config: Configurator) -> None:
@@ -171,6 +184,12 @@ def api(config: Configurator) -> None:
     add("api.subscribers", "/subscribers", factory=PROJECT)
     add("api.subscribers_batch", "/subscribers/batch", factory=PROJECT)
     add("api.subscriber", "/subscribers/{subscriber_id}", factory="mailhub.lists.resources.SubscriberContext")
+    add("api.segments", "/segments", factory=PROJECT)
+    add("api.segments_preview", "/segments/preview", factory=PROJECT)
+    segment = "mailhub.segments.resources.SegmentContext"
+    add("api.segment", "/segments/{segment_id}", factory=segment)
+    add("api.segment_subscribers", "/segments/{segment_id}/subscribers", factory=segment)
+    add("api.segment_explain", "/segments/{segment_id}/explain", factory=segment)
     add("api.imports", "/imports", factory=PROJECT)
     add("api.import", "/imports/{import_id}", factory="mailhub.imports.resources.ImportContext")
     add("api.import_rejected", "/imports/{import_id}/rejected.csv", factory="mailhub.imports.resources.ImportContext")

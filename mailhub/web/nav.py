@@ -59,6 +59,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
             ),
             Door(_("Subscribers"), "lists.subscribers", "users", "subscribers:view", ("lists.subscriber",)),
             Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.", "stats.list")),
+            Door(_("Segments"), "segments.index", "filter", "segments:view", ("segments.",)),
             Door(_("Imports"), "imports.index", "file-up", "imports:view", ("imports.",)),
         ),
     ),
@@ -86,6 +87,7 @@ CREATIONS = (
     (_("Import of subscribers"), "imports.new", "file-up", "imports:edit"),
     (_("Subscriber"), "lists.subscriber_new", "user-plus", "subscribers:edit"),
     (_("List"), "lists.new", "list", "lists:edit"),
+    (_("Segment"), "segments.new", "filter", "segments:edit"),
 )
 
 
