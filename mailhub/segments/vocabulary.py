@@ -208,4 +208,4 @@ BAND_NAMES: Mapping[str, Any] = {
 
 def operator_name(kind: Kind, op: str) -> Any:
     """What an operator of a kind is called."""
-    return OPERATOR_NAMES.get((kind.value, op), OPERATOR_NAMES[op])
+    return OPERATOR_NAMES[(kind.value, op) if (kind.value, op) in OPERATOR_NAMES else op]
