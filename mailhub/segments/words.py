@@ -153,7 +153,11 @@ class Speaker:
         ids = leaf.value if isinstance(leaf.value, tuple) else ()
         names = self._quoted(self._catalog.lists.get(one, str(one)) for one in ids)
         text = self.say(_LISTS[leaf.op, min(len(ids), 2)], lists=names)
-        return self._when(text, leaf.days)
+        if leaf.days is None:
+            return text
+        ngettext = self.ngettext
+        joined = ngettext("${what}, for ${n} day at most", "${what}, for ${n} days at most", leaf.days)
+        return joined.replace("${what}", text)
 
     def _tag(self, leaf: Leaf) -> str:
         assert isinstance(leaf.value, tuple)
