@@ -190,9 +190,9 @@ OPERATOR_NAMES: Mapping[tuple[str, str] | str, Any] = {
 
 STATUS_NAMES: Mapping[str, Any] = {
     "active": _("Active"),
-    "unsubscribed": _("Unsubscribed"),
-    "bounced": _("Bounced"),
-    "complained": _("Complained"),
+    "unsubscribed": _("Has left all lists"),
+    "bounced": _("Mail bounces"),
+    "complained": _("Has complained"),
 }
 
 BAND_NAMES: Mapping[str, Any] = {

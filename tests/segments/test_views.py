@@ -33,7 +33,9 @@ POSTS = ["preview", "{id}/count", "{id}/copy", "{id}/archive", "{id}/restore", "
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_owner_and_teammate_come_in_and_a_stranger_does_not(cast: Any, client: Any, segment: Segment, path: str) -> None:
+def test_owner_and_teammate_come_in_and_a_stranger_does_not(
+    cast: Any, client: Any, segment: Segment, path: str
+) -> None:
     url = f"{cast.base}/{path.format(id=segment.id)}"
     for user in (cast.alice, cast.bob):
         cast.as_(user).get(url, status=200)
