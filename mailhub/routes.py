@@ -14,6 +14,7 @@ PROJECT = "mailhub.security.context.ProjectContext"
 def includeme(config: Configurator) -> None:
     config.include(accounts)
     config.include(projects)
+    config.include(segments)
     config.include(lists)
     config.include(imports)
     config.include(campaigns)
@@ -118,6 +119,18 @@ def _people(config: Configurator) -> None:
     )
 
 
+def segments(config: Configurator) -> None:
+    add = config.add_route
+    base = "/projects/{project}/segments"
+    add("segments.index", base, factory=PROJECT)
+    add("segments.new", base + "/new", factory=PROJECT)
+    add("segments.preview", base + "/preview", factory=PROJECT)
+    segment = "mailhub.segments.resources.SegmentContext"
+    add("segments.show", base + "/{segment_id}", factory=segment)
+    for action in ("edit", "people", "count", "copy", "archive", "restore", "delete"):
+        add(f"segments.{action}", base + "/{segment_id}/" + action, factory=segment)
+
+
 def imports(config: Configurator) -> None:
     add = config.add_route
     add("imports.index", "/projects/{project}/imports", factory=PROJECT)
@@ -219,6 +232,13 @@ def api(config: Configurator) -> None:
     person = "mailhub.lists.resources.SubscriberContext"
     add("api.subscriber_merge", "/subscribers/{subscriber_id}/merge", factory=person)
     add("api.subscriber", "/subscribers/{subscriber_id}", factory=person)
+    add("api.subscriber", "/subscribers/{subscriber_id}", factory="mailhub.lists.resources.SubscriberContext")
+    add("api.segments", "/segments", factory=PROJECT)
+    add("api.segments_preview", "/segments/preview", factory=PROJECT)
+    segment = "mailhub.segments.resources.SegmentContext"
+    add("api.segment", "/segments/{segment_id}", factory=segment)
+    add("api.segment_subscribers", "/segments/{segment_id}/subscribers", factory=segment)
+    add("api.segment_explain", "/segments/{segment_id}/explain", factory=segment)
     add("api.imports", "/imports", factory=PROJECT)
     add("api.import", "/imports/{import_id}", factory="mailhub.imports.resources.ImportContext")
     for action in ("start", "cancel", "rollback"):

@@ -65,6 +65,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
                 ("lists.subscriber", "lists.bulk", "lists.tag", "lists.field", "lists.duplicate"),
             ),
             Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.", "stats.list")),
+            Door(_("Segments"), "segments.index", "filter", "segments:view", ("segments.",)),
             Door(_("Imports"), "imports.index", "file-up", "imports:view", ("imports.",)),
         ),
     ),
@@ -92,6 +93,7 @@ CREATIONS = (
     (_("Import of subscribers"), "imports.new", "file-up", "imports:edit"),
     (_("Subscriber"), "lists.subscriber_new", "user-plus", "subscribers:edit"),
     (_("List"), "lists.new", "list", "lists:edit"),
+    (_("Segment"), "segments.new", "filter", "segments:edit"),
 )
 
 

@@ -44,6 +44,7 @@ from mailhub.models import (
     RelayLane,
     ReportJob,
     Role,
+    Segment,
     StatsShare,
     SubscriberField,
     SubscriberImport,
@@ -204,6 +205,21 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
             OneTimeLink(token_hash=digest(link), user_id=helper.id, expires_at=datetime.now(UTC) + timedelta(hours=1)),
         ]
     )
+    segment = Segment(
+        project_id=project.id, name="Lively in Kazan", description="For the spring meeting", count=3,
+        counted_at=datetime.now(UTC), definition={
+            "match": "all",
+            "rules": [
+                {"field": "fields.city", "op": "is", "value": "Kazan"},
+                {"match": "any", "rules": [
+                    {"field": "opened", "op": "did", "days": 30},
+                    {"field": "clicked", "op": "did_not", "campaigns": [str(sent.id)]},
+                    {"field": "list", "op": "subscribed", "value": [str(readers.id)], "not": True},
+                ]},
+            ],
+        },
+    )  # fmt: skip
+    session.add(segment)
     share_token = new_token()
     share = StatsShare(project_id=project.id, campaign_id=sent.id, token_hash=digest(share_token), name="Our client")
     over = StatsShare(
@@ -225,6 +241,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "session_id": str(web_session.id),
         "message_id": str(letter.id),
         "share_id": str(share.id),
+        "segment_id": str(segment.id),
         "table": "report",
     }
     world.special = {
@@ -236,6 +253,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "stats.share_revoke": {"campaign_id": str(sent.id)},
     }
     world.queries = {"stats.compare": (f"?a={sent.id}&b={sending.id}",), "stats.overview": ("?days=7",)}
+    world.queries["segments.show"] = (f"?q={people[0].email}",)
     world.others = [
         ("list_id", str(partners.id), "double opt-in"),
         ("campaign_id", str(empty.id), "empty"),
