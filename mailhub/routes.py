@@ -15,6 +15,7 @@ def includeme(config: Configurator) -> None:
     config.include(accounts)
     config.include(projects)
     config.include(lists)
+    config.include(suppression)
     config.include(imports)
     config.include(campaigns)
     config.include(transactional)
@@ -82,6 +83,14 @@ def lists(config: Configurator) -> None:
     # Public: a list's own sign-up page, and the confirmation of a double opt-in.
     add("lists.sign_up", "/s/{token}", factory=ROOT)
     add("lists.confirm", "/c/{token}", factory=ROOT)
+
+
+def suppression(config: Configurator) -> None:
+    add = config.add_route
+    add("suppression.index", "/projects/{project}/stop-list", factory=PROJECT)
+    add("suppression.new", "/projects/{project}/stop-list/new", factory=PROJECT)
+    entry = "mailhub.suppression.resources.EntryContext"
+    add("suppression.remove", "/projects/{project}/stop-list/{suppression_id}/remove", factory=entry)
 
 
 def imports(config: Configurator) -> None:
@@ -171,6 +180,8 @@ def api(config: Configurator) -> None:
     add("api.subscribers", "/subscribers", factory=PROJECT)
     add("api.subscribers_batch", "/subscribers/batch", factory=PROJECT)
     add("api.subscriber", "/subscribers/{subscriber_id}", factory="mailhub.lists.resources.SubscriberContext")
+    add("api.suppressions", "/suppressions", factory=PROJECT)
+    add("api.suppression_check", "/suppressions/check/{address}", factory=PROJECT)
     add("api.imports", "/imports", factory=PROJECT)
     add("api.import", "/imports/{import_id}", factory="mailhub.imports.resources.ImportContext")
     add("api.import_rejected", "/imports/{import_id}/rejected.csv", factory="mailhub.imports.resources.ImportContext")

@@ -59,6 +59,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
             ),
             Door(_("Subscribers"), "lists.subscribers", "users", "subscribers:view", ("lists.subscriber",)),
             Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.", "stats.list")),
+            Door(_("Stop list"), "suppression.index", "ban", "subscribers:view", ("suppression.",)),
             Door(_("Imports"), "imports.index", "file-up", "imports:view", ("imports.",)),
         ),
     ),
