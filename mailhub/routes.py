@@ -16,6 +16,7 @@ def includeme(config: Configurator) -> None:
     config.include(projects)
     config.include(segments)
     config.include(lists)
+    config.include(suppression)
     config.include(imports)
     config.include(campaigns)
     config.include(transactional)
@@ -131,6 +132,14 @@ def segments(config: Configurator) -> None:
         add(f"segments.{action}", base + "/{segment_id}/" + action, factory=segment)
 
 
+def suppression(config: Configurator) -> None:
+    add = config.add_route
+    add("suppression.index", "/projects/{project}/stop-list", factory=PROJECT)
+    add("suppression.new", "/projects/{project}/stop-list/new", factory=PROJECT)
+    entry = "mailhub.suppression.resources.EntryContext"
+    add("suppression.remove", "/projects/{project}/stop-list/{suppression_id}/remove", factory=entry)
+
+
 def imports(config: Configurator) -> None:
     add = config.add_route
     add("imports.index", "/projects/{project}/imports", factory=PROJECT)
@@ -239,6 +248,8 @@ def api(config: Configurator) -> None:
     add("api.segment", "/segments/{segment_id}", factory=segment)
     add("api.segment_subscribers", "/segments/{segment_id}/subscribers", factory=segment)
     add("api.segment_explain", "/segments/{segment_id}/explain", factory=segment)
+    add("api.suppressions", "/suppressions", factory=PROJECT)
+    add("api.suppression_check", "/suppressions/check/{address}", factory=PROJECT)
     add("api.imports", "/imports", factory=PROJECT)
     add("api.import", "/imports/{import_id}", factory="mailhub.imports.resources.ImportContext")
     for action in ("start", "cancel", "rollback"):

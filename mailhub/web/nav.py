@@ -66,6 +66,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
             ),
             Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.", "stats.list")),
             Door(_("Segments"), "segments.index", "filter", "segments:view", ("segments.",)),
+            Door(_("Stop list"), "suppression.index", "ban", "subscribers:view", ("suppression.",)),
             Door(_("Imports"), "imports.index", "file-up", "imports:view", ("imports.",)),
         ),
     ),

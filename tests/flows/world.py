@@ -31,6 +31,7 @@ from mailhub.models import (
     CampaignStats,
     CampaignVersion,
     ChunkLease,
+    GlobalSuppression,
     ImportRejectedRow,
     Link,
     Message,
@@ -48,11 +49,13 @@ from mailhub.models import (
     StatsShare,
     SubscriberField,
     SubscriberImport,
+    Suppression,
     User,
     WebSession,
 )
 from mailhub.security.secrets import digest, new_token
 from mailhub.settings import Settings
+from mailhub.suppression import service as suppression
 from tests.build import Builder
 
 PLACEHOLDER = re.compile(r"{(\w+)(?::[^}]*)?}")
@@ -236,6 +239,9 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "sender_id": str(sender.id),
         "domain_id": str(domain.id),
         "import_id": str(done.id),
+        "address": f"own@{slug}.test",
+        "stop_id": str(_global_stop(session, slug)),
+        "suppression_id": str(_stop_list(session, project, people[1].email, sent.id)),
         "key_id": str(key.id),
         "user_id": str(helper.id),
         "session_id": str(web_session.id),
@@ -491,6 +497,30 @@ def made_report(session: Session, settings: Settings) -> ReportJob:
     session.add(job)
     session.commit()
     return job
+
+
+def _global_stop(session: Session, slug: str) -> int:
+    """A domain that the operator has stopped; gives its id."""
+    entry = GlobalSuppression(domain=f"trap.{slug}.test", note="A court's order")
+    session.add(entry)
+    session.commit()
+    return entry.id
+
+
+def _stop_list(session: Session, project: Project, email: str, campaign_id: int) -> int:
+    """An entry of each kind; gives the id of one that a bounce has made."""
+    stops = {"project_id": project.id}
+    suppression.suppress(session, **stops, email=f"own@{project.slug}.test", reason="manual", note="Asked by phone")
+    suppression.suppress(
+        session, **stops, email=f"old@{project.slug}.test", reason="unsubscribed",
+        expires_at=datetime.now(UTC) - timedelta(days=1),
+    )  # fmt: skip
+    suppression.suppress_erased(session, project_id=project.id, email_key=f"erased@{project.slug}.test")
+    suppression.suppress(session, **stops, email=f"bounced@{project.slug}.test", reason="hard_bounce",
+                         campaign_id=campaign_id)  # fmt: skip
+    session.commit()
+    found = select(Suppression.id).where(Suppression.project_id == project.id, Suppression.reason == "hard_bounce")
+    return session.scalars(found).one()
 
 
 def _letter(session: Session, project: Project, email: str) -> Message:
