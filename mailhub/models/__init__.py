@@ -64,6 +64,13 @@ from mailhub.models.message import (
     Queue,
     SkipReason,
 )
+from mailhub.models.person import (
+    SubscriberChange,
+    SubscriberColumns,
+    SubscriberDuplicate,
+    SubscriberNote,
+    SubscriberView,
+)
 from mailhub.models.project import Project, Sender
 from mailhub.models.project_job import ProjectJob
 from mailhub.models.rename import RenameJob, RenameKind, RenameState
@@ -203,11 +210,16 @@ __all__ = [
     "SubmissionState",
     "Subscriber",
     "SubscriberActivity",
+    "SubscriberChange",
+    "SubscriberColumns",
     "SubscriberCount",
+    "SubscriberDuplicate",
     "SubscriberField",
     "SubscriberImport",
+    "SubscriberNote",
     "SubscriberStatus",
     "SubscriberTag",
+    "SubscriberView",
     "Subscription",
     "SubscriptionStatus",
     "Suppression",
