@@ -15,7 +15,7 @@ from sqlalchemy import select
 from mailhub.delivery import service as delivery
 from mailhub.delivery.tasks import send_due
 from mailhub.lists import caps, list_letters
-from mailhub.lists.list_letters import Reader, Written
+from mailhub.lists.list_letters import CONFIRM_DAYS, CONFIRM_SECONDS, Reader, Written
 from mailhub.lists.speaking import language_of, public_url, speaking, write
 from mailhub.mail.tokens import Kind
 from mailhub.models import (
@@ -32,6 +32,7 @@ from mailhub.models import (
 from mailhub.web import limits
 
 __all__ = [
+    "CONFIRM_DAYS",
     "CONFIRM_SECONDS",
     "confirm_url",
     "deliver",
@@ -45,9 +46,6 @@ __all__ = [
     "speaking",
 ]
 
-#: A link in a confirmation letter works so long; who has not confirmed by then is forgotten (walls.md, T9).
-CONFIRM_SECONDS = 7 * 24 * 3600
-CONFIRM_DAYS = CONFIRM_SECONDS // 86_400
 #: Notices of new subscribers that a project's owner gets in an hour at most: a flood of sign-ups is not passed on.
 NOTICES_PER_HOUR = 300
 

@@ -24,6 +24,9 @@ from mailhub.mail.template import Kind, RenderFailed, Template, TemplateRefused,
 from mailhub.mail.text import html_to_text
 from mailhub.models import LetterKind, ListLetter, MailingList, Project
 
+#: A link in a confirmation letter works so long; who has not confirmed by then is forgotten (walls.md, T9).
+CONFIRM_SECONDS = 7 * 24 * 3600
+CONFIRM_DAYS = CONFIRM_SECONDS // 86_400
 #: Names beyond those of every letter (mail.merge), and what may stand in a confirmation.
 OWN_NAMES = frozenset({"confirm_url", "days", "sign_up_url"})
 CONFIRMATION_NAMES = frozenset({"confirm_url", "days", "list.name", "project.name", "project.address"})
@@ -91,7 +94,7 @@ def default(request: Request, kind: str, language: str) -> Source:
         project=Name("{{ project.name }}", "{{ project.address }}"),
         mailing_list=Name("{{ list.name }}"),
         confirm_url="{{ confirm_url }}",
-        days="{{ days }}",
+        days=CONFIRM_DAYS,
     )
     return Source(written[0], written[2], written[1], enabled=kind == LetterKind.CONFIRMATION)
 

@@ -18,7 +18,7 @@ from mailhub.models import Base
 from tests.flows.world import Door, World, doors, make_world, route_patterns
 
 #: Views that change something and ask for no CSRF token: a signed token in the URL is their permission.
-WITHOUT_CSRF = {"lists.sign_up", "lists.confirm", "tracking.unsubscribe"}
+WITHOUT_CSRF = {"signup.page", "signup.confirm", "tracking.unsubscribe"}
 
 #: Buttons: their POST says all by its URL, so that fields beside it mean nothing and are not read.
 BUTTONS = {
