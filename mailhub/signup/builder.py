@@ -49,6 +49,9 @@ def read(request: Request, fields: Sequence[SubscriberField]) -> Built:
     values["list_ids"] = given.getall("list_ids")
     rows = _posted_rows(request, fields)
     built = Built(values, rows)
+    if any(name not in _inputs(rows) for name in given):
+        built.errors[""] = _("There is no such field.")
+        return built
     slots = [slot for slot in range(MAX_BOXES) if str(given.get(f"box_text_{slot}", "")).strip()]
     document: dict[str, Any] = {name: given.get(name, "") for name in _PLAIN if name in given}
     document |= {
@@ -129,6 +132,14 @@ def new_design(request: Request) -> Design:
         ],
         colours=Colours(),
     )
+
+
+def _inputs(rows: Sequence[Row]) -> frozenset[str]:
+    """Everything that the builder's page sends."""
+    of_rows = {f"{what}_{row.name}" for row in rows for what in ("use", "required", "label", "hint")}
+    of_boxes = {f"box_{what}_{slot}" for slot in range(MAX_BOXES) for what in ("text", "required")}
+    others = {"list_ids", "choose_lists", "tags", "show_brand", "order", "move", "csrf_token"}
+    return frozenset(of_rows | of_boxes | others | {*TEXTS, *_PLAIN} | {f"colour_{name}" for name in COLOURS})
 
 
 def _posted_rows(request: Request, fields: Sequence[SubscriberField]) -> list[Row]:

@@ -145,6 +145,7 @@ def preview(context: ProjectContext, request: Request) -> dict[str, Any]:
         given = builder.read(request, fields).value
     if given is None:
         request.response.headers["Content-Security-Policy"] = _PREVIEW_POLICY
+        request.response.status_int = 422
         return {"faults": list(built.errors.values()), "look_url": "", "project": context.project}
     form = SignUpForm(
         project_id=context.project.id, name=given.name, language=given.language, choose_lists=given.choose_lists,

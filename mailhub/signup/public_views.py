@@ -45,7 +45,8 @@ def show(request: Request) -> Any:
     if not opened.is_open:
         request.response.status_int = 403
         return _page(request, opened, state="closed")
-    views_of(request.registry).seen(opened.project.id, opened.form.id, came_from(request))
+    if request.method != "HEAD":
+        views_of(request.registry).seen(opened.project.id, opened.form.id, came_from(request))
     return _page(request, opened, asks_work=_is_work_asked(request, opened))
 
 

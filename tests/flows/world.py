@@ -239,6 +239,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
     }
     world.special = {
         "imports.columns": {"import_id": str(waiting.id)},
+        "signup.look": {"token": signer.sign(Kind.FORM, project=project.id, link=form.id)},
         "stats.campaign_csv": {"campaign_id": str(sent.id), "table": "report"},
         "stats.share_revoke": {"campaign_id": str(sent.id)},
     }
@@ -263,7 +264,6 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "tracking.unsubscribe": signer.sign(Kind.UNSUBSCRIBE, **ids, list=readers.id),
         "tracking.web_version": signer.sign(Kind.WEB_VERSION, **ids, list=readers.id),
         "signup.page": signer.sign(Kind.FORM, project=project.id, link=form.id),
-        "signup.look": signer.sign(Kind.FORM, project=project.id, link=form.id),
         "signup.confirm": signer.sign(
             Kind.CONFIRM,
             project=project.id,
