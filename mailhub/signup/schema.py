@@ -25,7 +25,10 @@ def tag_names(names: list[str]) -> list[str]:
     cleaned = [clean_tag(name) for name in names]
     if not all(cleaned):
         raise Invalid(_("A tag has 1 to ${n} characters, without line breaks.", mapping={"n": MAX_NAME}))
-    return list({one.lower(): one for one in reversed(cleaned)}.values())[::-1]
+    once: dict[str, str] = {}
+    for name in cleaned:
+        once.setdefault(name.lower(), name)
+    return list(once.values())
 
 
 def _one_line(text: str) -> str:
