@@ -14,6 +14,7 @@ from pyramid.view import view_config
 from sqlalchemy import text
 
 from mailhub.events.service import append_in
+from mailhub.lists import letters
 from mailhub.lists import service as lists
 from mailhub.mail.tokens import BadToken, Claims, Kind
 from mailhub.models import EventType, Project, Visibility
@@ -92,6 +93,9 @@ def leave(request: Request) -> dict[str, Any] | Response:
         elif left := lists.unsubscribe(request.dbsession, **whom, list_ids=ids or None, campaign_id=claims.campaign):
             _note(request, claims)
             request.environ["mailhub.left"] = left
+            letters.send_goodbyes(
+                request, project_id=claims.project, subscriber_id=claims.subscriber, list_ids=left
+            )
     if action == "one-click":
         return Response("Unsubscribed.\n", content_type="text/plain", charset="utf-8")
     values = _page(request, claims)

@@ -67,6 +67,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
             Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.", "stats.list")),
             Door(_("Segments"), "segments.index", "filter", "segments:view", ("segments.",)),
             Door(_("Stop list"), "suppression.index", "ban", "subscribers:view", ("suppression.",)),
+            Door(_("Sign-up forms"), "signup.index", "file-text", "lists:view", ("signup.",)),
             Door(_("Imports"), "imports.index", "file-up", "imports:view", ("imports.",)),
         ),
     ),
@@ -95,6 +96,7 @@ CREATIONS = (
     (_("Subscriber"), "lists.subscriber_new", "user-plus", "subscribers:edit"),
     (_("List"), "lists.new", "list", "lists:edit"),
     (_("Segment"), "segments.new", "filter", "segments:edit"),
+    (_("Sign-up form"), "signup.new", "file-text", "lists:edit"),
 )
 
 
