@@ -174,6 +174,8 @@ def change(context: SubscriberContext, request: Request) -> SubscriberOut:
     except TooManyFields:
         raise _too_many_fields() from None
     _set_status(request, person, given.status)
+    if given.tracking is not None:
+        person.tracking = given.tracking
     if given.lists is not None:
         now = queries.lists_of_people(request.dbsession, project_id=project_id, subscriber_ids=[person.id])
         live = {one.list_id for _list, one in now[person.id] if one.status in service.LIVE}
@@ -241,6 +243,9 @@ def _upsert(request: Request, given: SubscriberIn, joined: list[MailingList], *,
     person = made.subscriber
     _join(request, person, joined, rejoin=False)
     _set_status(request, person, given.status)
+    if given.tracking is not None:
+        person.tracking = given.tracking
+        request.dbsession.flush()
     if made.created and notify and given.status != SubscriberStatus.UNSUBSCRIBED.value:
         letters.send_notice(request, request.project, joined[0] if joined else None, person)
     request.dbsession.refresh(person)

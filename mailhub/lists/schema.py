@@ -16,6 +16,7 @@ from mailhub.models import (
     Subscriber,
     Subscription,
     SubscriptionStatus,
+    Tracking,
     Visibility,
 )
 from mailhub.web.api import utc
@@ -61,6 +62,7 @@ class ListIn(Form):
     opt_in: OptIn = OptIn.SINGLE
     visibility: Visibility = Visibility.PRIVATE
     language: Language = ""
+    tracking: Tracking = Tracking.FULL
 
 
 class ListPatch(Form):
@@ -69,6 +71,7 @@ class ListPatch(Form):
     opt_in: OptIn | None = None
     visibility: Visibility | None = None
     language: Language | None = None
+    tracking: Tracking | None = None
 
 
 class PageQuery(Form):
@@ -91,6 +94,7 @@ class SubscriberIn(Form):
     fields: Fields = Field(default_factory=dict)
     lists: Annotated[list[Id], Field(max_length=100)] = Field(default_factory=list)
     status: Literal["active", "unsubscribed"] | None = None
+    tracking: Tracking | None = None
 
 
 class SubscriberPatch(Form):
@@ -101,6 +105,7 @@ class SubscriberPatch(Form):
     fields: Fields | None = None
     lists: Annotated[list[Id], Field(max_length=100)] | None = None
     status: Literal["active", "unsubscribed"] | None = None
+    tracking: Tracking | None = None
 
 
 class BatchIn(Form):
@@ -116,6 +121,7 @@ class ListOut(Form):
     opt_in: str
     visibility: str
     language: str
+    tracking: str
     counts: dict[str, int]
     form_url: str | None
     created_at: str
@@ -140,6 +146,8 @@ class SubscriberOut(Form):
     fields: dict[str, Any]
     lists: list[str]
     status: str
+    tracking: str
+    paused_until: str | None
     subscriptions: list[SubscriptionOut]
     source: str
     created_at: str
@@ -171,6 +179,7 @@ def list_out(row: ListRow, form_url: str | None) -> ListOut:
         opt_in=one.opt_in,
         visibility=one.visibility,
         language=one.language,
+        tracking=one.tracking,
         counts={"subscribed": row.subscribed, "unconfirmed": row.unconfirmed, "unsubscribed": row.unsubscribed},
         form_url=form_url,
         created_at=utc(one.created_at) or "",
@@ -186,6 +195,8 @@ def subscriber_out(person: Subscriber, memberships: list[tuple[MailingList, Subs
         fields=person.fields,
         lists=[str(one.list_id) for _list, one in memberships if one.status == SubscriptionStatus.SUBSCRIBED],
         status=person.status,
+        tracking=person.tracking,
+        paused_until=utc(person.paused_until),
         subscriptions=[
             SubscriptionOut(
                 list_id=str(one.list_id),

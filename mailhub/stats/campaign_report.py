@@ -92,8 +92,13 @@ class Report:
 
     @property
     def nameless(self) -> bool:
-        """Whether hits were counted without saying whose they are, so that nothing can be said about people."""
+        """Whether hits were counted without saying whose they are, so that nothing can be said about people.
+
+        Where it is known of how many letters, that is said instead.
+        """
         totals = self.totals
+        if totals.sent_aggregate:
+            return False
         return totals.unique_opened + totals.unique_redirected == 0 < totals.counts.opened + totals.counts.redirected
 
     @property
