@@ -64,6 +64,13 @@ from mailhub.models.message import (
     Queue,
     SkipReason,
 )
+from mailhub.models.person import (
+    SubscriberChange,
+    SubscriberColumns,
+    SubscriberDuplicate,
+    SubscriberNote,
+    SubscriberView,
+)
 from mailhub.models.preferences import AddressChange, CampaignLeaving, Leaving, LeavingDay, LeavingReason
 from mailhub.models.project import Project, Sender
 from mailhub.models.project_job import ProjectJob
@@ -187,11 +194,16 @@ __all__ = [
     "StatsShare",
     "Subscriber",
     "SubscriberActivity",
+    "SubscriberChange",
+    "SubscriberColumns",
     "SubscriberCount",
+    "SubscriberDuplicate",
     "SubscriberField",
     "SubscriberImport",
+    "SubscriberNote",
     "SubscriberStatus",
     "SubscriberTag",
+    "SubscriberView",
     "Subscription",
     "SubscriptionStatus",
     "Suppression",
