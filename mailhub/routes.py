@@ -16,6 +16,7 @@ def includeme(config: Configurator) -> None:
     config.include(projects)
     config.include(lists)
     config.include(imports)
+    config.include(preferences)
     config.include(campaigns)
     config.include(transactional)
     config.include(stats)
@@ -92,6 +93,17 @@ def imports(config: Configurator) -> None:
     add("imports.columns", "/projects/{project}/imports/{import_id}/columns", factory=subscriber_import)
     add("imports.show", "/projects/{project}/imports/{import_id}", factory=subscriber_import)
     add("imports.rejected", "/projects/{project}/imports/{import_id}/rejected.csv", factory=subscriber_import)
+
+
+def preferences(config: Configurator) -> None:
+    add = config.add_route
+    add("preferences.settings", "/projects/{project}/preferences", factory=PROJECT)
+    subscriber = "mailhub.lists.resources.SubscriberContext"
+    add("preferences.person", "/projects/{project}/subscribers/{subscriber_id}/preferences", factory=subscriber)
+    # Public: a person's own page, where one asks for its link, and the confirmation of a new address.
+    add("preferences.page", "/p/{token}", factory=ROOT)
+    add("preferences.ask", "/p/{token}/link", factory=ROOT)
+    add("preferences.address", "/address/{token}", factory=ROOT)
 
 
 def campaigns(config: Configurator) -> None:
