@@ -74,9 +74,10 @@ def say(
     same = {
         "project_id": project.id, "subscriber_id": subscriber_id, "campaign_id": known, "reason": reason.value,
         "note": note.replace("\0", "").strip()[:MAX_NOTE], "day": now.astimezone(ZoneInfo(project.time_zone)).date(),
-        "at": now,
+        # The clock that says when they left.
+        "at": func.clock_timestamp(),
     }  # fmt: skip
-    dbsession.execute(insert(Leaving), [{**same, "list_id": list_id} for list_id in sorted(left)])
+    dbsession.execute(insert(Leaving).values([{**same, "list_id": list_id} for list_id in sorted(left)]))
     _move(dbsession, project.id, before, _rows(dbsession, project.id, subscriber_id))
     return True
 

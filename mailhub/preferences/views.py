@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from pyramid.httpexceptions import HTTPSeeOther, HTTPTooManyRequests
+from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPTooManyRequests
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
@@ -208,7 +208,9 @@ def _opened(request: Request) -> Opened | None:
 
 
 def _gone(request: Request) -> Response:
-    """A link that is too old leads to where one asks for a new one; one that nobody can read is a 404 there."""
+    """A link that is too old leads to where one asks for a new one; one that nobody can read is a 404."""
+    if links.project_of(request.dbsession, request.registry.signer, request.matchdict["token"]) is None:
+        raise HTTPNotFound()
     return HTTPSeeOther(request.route_path("preferences.ask", token=request.matchdict["token"]))
 
 

@@ -18,7 +18,9 @@ from mailhub.models import Base
 from tests.flows.world import Door, World, doors, make_world, route_patterns
 
 #: Views that change something and ask for no CSRF token: a signed token in the URL is their permission.
-WITHOUT_CSRF = {"lists.sign_up", "lists.confirm", "tracking.unsubscribe"}
+WITHOUT_CSRF = {
+    "lists.sign_up", "lists.confirm", "tracking.unsubscribe", "preferences.page", "preferences.ask", "preferences.address",
+}  # fmt: skip
 
 #: Buttons: their POST says all by its URL, so that fields beside it mean nothing and are not read.
 BUTTONS = {
@@ -343,7 +345,7 @@ CHECKED = {
     *("password_hash", "theme", "version_num", "key", "request_hash", "header_id", "lease_owner", "owner"),
     *("type", "kind", "state", "status", "reason", "opt_in", "visibility", "role", "purpose", "app", "action"),
     *("object_type", "object_id", "error", "html", "text"),
-    "message_event.actor",
+    "tracking", "side", "message_event.actor",
 }
 
 
