@@ -142,9 +142,7 @@ def _rows(dbsession: Session, project_id: int, subscriber_id: int) -> list[_Row]
 def _delete(dbsession: Session, project_id: int, subscriber_id: int, list_ids: Sequence[int]) -> None:
     dbsession.execute(
         delete(Leaving)
-        .where(
-            Leaving.project_id == project_id, Leaving.subscriber_id == subscriber_id, Leaving.list_id.in_(list_ids)
-        )
+        .where(Leaving.project_id == project_id, Leaving.subscriber_id == subscriber_id, Leaving.list_id.in_(list_ids))
         .execution_options(synchronize_session=False)
     )
 
@@ -166,9 +164,7 @@ def _move(dbsession: Session, project_id: int, before: list[_Row], after: list[_
     people.subtract(Counter({(row.campaign_id, row.reason) for row in before if row.campaign_id is not None}))
     for (campaign_id, reason), n in sorted(people.items()):
         if n:
-            counted = upsert(CampaignLeaving).values(
-                project_id=project_id, campaign_id=campaign_id, reason=reason, n=n
-            )
+            counted = upsert(CampaignLeaving).values(project_id=project_id, campaign_id=campaign_id, reason=reason, n=n)
             dbsession.execute(
                 counted.on_conflict_do_update(
                     index_elements=["project_id", "campaign_id", "reason"],

@@ -25,9 +25,7 @@ def send_link(request: Request, project: Project, language: str, *, to_email: st
     )  # fmt: skip
 
 
-def send_question(
-    request: Request, project: Project, language: str, *, to_email: str, url: str, hours: int
-) -> None:
+def send_question(request: Request, project: Project, language: str, *, to_email: str, url: str, hours: int) -> None:
     """Ask a new address whether it is to get a person's letters. Enqueues the letter."""
     _send(request, project, language, "change_address", to_email=to_email, url=url, hours=hours)
 

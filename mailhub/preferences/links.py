@@ -42,9 +42,7 @@ def asked_url(public_url: str, signer: Signer, person: Subscriber, *, now: float
 
 def person_url(public_url: str, signer: Signer, person: Subscriber) -> str:
     """The page of a person, as their letters have it."""
-    return page_url(
-        public_url, signer, Claims(Kind.PREFERENCES, project=person.project_id, subscriber=person.id)
-    )
+    return page_url(public_url, signer, Claims(Kind.PREFERENCES, project=person.project_id, subscriber=person.id))
 
 
 def ask_url(public_url: str, signer: Signer, project_id: int) -> str:

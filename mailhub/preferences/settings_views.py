@@ -83,9 +83,7 @@ def save_person(context: SubscriberContext, request: Request) -> Any:
     )
 
 
-def _page(
-    context: ProjectContext, request: Request, values: dict[str, Any], errors: dict[str, Any]
-) -> dict[str, Any]:
+def _page(context: ProjectContext, request: Request, values: dict[str, Any], errors: dict[str, Any]) -> dict[str, Any]:
     project_id = context.project.id
     public = select(MailingList).where(
         MailingList.project_id == project_id,

@@ -92,9 +92,7 @@ _Fields = dict[str, list[str]]
 
 def _lists(request: Request, found: Opened, fields: _Fields, visit: Visit) -> str:
     wanted = {int(one) for one in fields.get("lists", []) if one.isascii() and one.isdigit() and len(one) < 19}
-    joined, left = service.choose_lists(
-        request.dbsession, found.project, found.person, found.claims, wanted, visit
-    )
+    joined, left = service.choose_lists(request.dbsession, found.project, found.person, found.claims, wanted, visit)
     return "lists" if joined or left else "same"
 
 
@@ -141,9 +139,7 @@ def _address(request: Request, found: Opened, fields: _Fields, visit: Visit) -> 
     if wait := caps.wait_for_ip(request):
         raise HTTPTooManyRequests(headers={"Retry-After": str(wait)})
     if caps.may_write(request, found.project.id, wanted):
-        token = address.ask(
-            request.dbsession, found.person, wanted.email, language=request.locale_name, now=visit.now
-        )
+        token = address.ask(request.dbsession, found.person, wanted.email, language=request.locale_name, now=visit.now)
         url, hours = public_url(request, "preferences.address", token=token), address.WAIT.total_seconds() // 3600
         letters.send_question(
             request, found.project, request.locale_name, to_email=wanted.email, url=url, hours=int(hours)

@@ -49,8 +49,9 @@ def people_who_left(
     after: tuple[datetime, int, int] | None = None,
     limit: int,
 ) -> list[Row[Any]]:
-    """(subscriber_id, email, name, list_id, list_name, unsubscribed_at, reason, note) in the half-open range, the latest
-    first; reason and note are None where nothing was said.
+    """(subscriber_id, email, name, list_id, list_name, unsubscribed_at, reason, note) in the half-open range.
+
+    The latest first; reason and note are None where nothing was said.
 
     By the index `ix_subscription_left`; `after` are the time, the list and the person of the last row seen.
     """

@@ -1,6 +1,6 @@
 """What is kept of opens and clicks: one campaign to people of three modes, over real SMTP, and what their hits leave.
 
-Each person opens and clicks in what they were sent; then in older letters, that name them although they no longer want it.
+Each person opens and clicks in what they were sent; then in older letters, which name people who do not want it now.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ HTML = (
     ' or <a href="https://example.com/for/{{ name }}?x=1&amp;y={{ email }}">your own</a>.'
     '{% if name %} <a href="https://example.com/inside">inside</a>{% endif %}</p>'
 )
-PHONE = (
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/22B83"
-)
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/22B83"
 WHERE = ["https://example.com/shop?a=1&b=2", None, "https://example.com/inside"]
 
 
@@ -46,9 +44,7 @@ def sent(office: Office) -> Any:
                                  "https://example.com/for/{{ name }}?x=1&y={{ email }}",
                                  "https://example.com/inside")):  # fmt: skip
         if place:
-            office.session.add(
-                Link(project_id=campaign.project_id, campaign_id=campaign.id, position=place, url=url)
-            )
+            office.session.add(Link(project_id=campaign.project_id, campaign_id=campaign.id, position=place, url=url))
         else:
             office.session.execute(text("UPDATE link SET url = :url"), {"url": url})
     people = list(office.session.scalars(select(Subscriber).order_by(Subscriber.id)))
@@ -226,8 +222,8 @@ def test_the_web_version_is_as_the_letter(office: Office, sent: Any) -> None:
 
 def test_a_letter_that_is_tried_again_counts_in_the_ledger_by_its_mode(office: Office) -> None:
     refusals = {"p1": ["451 4.7.1 later", "250 ok"]}
-    office.sink.script = (
-        lambda stage, address, _n: refusals["p1"].pop(0) if stage == "rcpt" and address.startswith("p1@") else None
+    office.sink.script = lambda stage, address, _n: (
+        refusals["p1"].pop(0) if stage == "rcpt" and address.startswith("p1@") else None
     )
     campaign = office.campaign(2)
     office.session.execute(text("UPDATE subscriber SET tracking = 'off' WHERE email = 'p1@mail.test'"))
@@ -286,9 +282,7 @@ def test_a_single_letter_has_the_stricter_mode(
 
 def test_gpc_hides_the_readers_address_of_an_open(office: Office, sent: Any) -> None:
     token = re.findall(r'/t/o/([^"]+)"', html_of(sent.letters["p0@mail.test"]))[0]
-    office.live.client.get(
-        f"/t/o/{token}", headers={"Sec-GPC": "1"}, extra_environ={"REMOTE_ADDR": "203.0.113.5"}
-    )
+    office.live.client.get(f"/t/o/{token}", headers={"Sec-GPC": "1"}, extra_environ={"REMOTE_ADDR": "203.0.113.5"})
     (opened,) = events(office)
     assert (opened.subscriber_id, opened.ip) == (sent.people[0].id, None)
     assert datetime.now(UTC) - opened.at < timedelta(minutes=5)

@@ -19,8 +19,13 @@ from tests.flows.world import Door, World, doors, make_world, route_patterns
 
 #: Views that change something and ask for no CSRF token: a signed token in the URL is their permission.
 WITHOUT_CSRF = {
-    "lists.sign_up", "lists.confirm", "tracking.unsubscribe", "preferences.page", "preferences.ask", "preferences.address",
-}  # fmt: skip
+    "lists.sign_up",
+    "lists.confirm",
+    "tracking.unsubscribe",
+    "preferences.page",
+    "preferences.ask",
+    "preferences.address",
+}
 
 #: Buttons: their POST says all by its URL, so that fields beside it mean nothing and are not read.
 BUTTONS = {
