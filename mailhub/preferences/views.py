@@ -134,10 +134,10 @@ def _address(request: Request, found: Opened, fields: _Fields, visit: Visit) -> 
         wanted = parse_address(fields.get("email", [""])[-1])
     except InvalidAddress as refusal:
         raise Wrong(email=ADDRESS_FAULTS[refusal.reason_code]) from None
-    if wanted.key == found.person.email_key:
-        raise Wrong(email=_("This is the address that you have now."))
     if wait := caps.wait_for_ip(request):
         raise HTTPTooManyRequests(headers={"Retry-After": str(wait)})
+    if wanted.key == found.person.email_key:
+        raise Wrong(email=_("This is the address that you have now."))
     if caps.may_write(request, found.project.id, wanted):
         token = address.ask(request.dbsession, found.person, wanted.email, language=request.locale_name, now=visit.now)
         url, hours = public_url(request, "preferences.address", token=token), address.WAIT.total_seconds() // 3600
@@ -223,6 +223,8 @@ def _page(request: Request, found: Opened, values: dict[str, str], errors: dict[
     return {
         "project": project,
         "person": person,
+        # Whoever was passed a letter on has the link too, and does not learn the address by it.
+        "masked": address.masked(person.email),
         "choices": service.choices(request.dbsession, person),
         "fields": fields,
         "values": {"name": person.name, "email": "", **known, **values},
