@@ -174,10 +174,15 @@ def _keep_wish(dbsession: Any, mailing_list: MailingList, person: Subscriber, ip
     dbsession.flush()
 
 
-def ask_to_confirm(request: Request, project: Project, mailing_list: MailingList, person: Subscriber) -> None:
-    """Send a confirmation letter to somebody whom the project itself has put into a double opt-in list."""
-    if _may_ask(request, project, mailing_list, parse_address(person.email), by_form=False):
-        letters.send_confirmation(request, project, mailing_list, person)
+def ask_to_confirm(request: Request, project: Project, mailing_list: MailingList, person: Subscriber) -> bool:
+    """Send a confirmation letter to somebody whom the project itself has put into a double opt-in list.
+
+    False: the address has had its letters for now, and none is sent.
+    """
+    if not _may_ask(request, project, mailing_list, parse_address(person.email), by_form=False):
+        return False
+    letters.send_confirmation(request, project, mailing_list, person)
+    return True
 
 
 def _may_ask(

@@ -17,8 +17,10 @@ from mailhub.models.audience import (
     ConsentKind,
     ConsentText,
     FieldType,
+    ListBounceDay,
     ListCount,
     ListDay,
+    ListSourceDay,
     MailingList,
     OptIn,
     Subscriber,
@@ -88,16 +90,25 @@ from mailhub.models.rollup import (
     ProjectDay,
     ProjectProviderDay,
 )
-from mailhub.models.segment import AudienceSide, CampaignSegment, Segment, SubscriberActivity
+from mailhub.models.segment import (
+    ActivityPlace,
+    AudienceSide,
+    CampaignSegment,
+    EngagementBand,
+    Segment,
+    SubscriberActivity,
+)
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
 from mailhub.models.share import StatsShare
 from mailhub.models.subscriber_import import (
+    ImportChange,
+    ImportList,
     ImportRejectedRow,
     ImportStaging,
     ImportState,
     SubscriberImport,
 )
-from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionReason
+from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionCount, SuppressionReason
 from mailhub.models.throttle import (
     Canary,
     ConnectionSlot,
@@ -109,6 +120,7 @@ from mailhub.models.throttle import (
 )
 
 __all__ = [
+    "ActivityPlace",
     "Actor",
     "AddressChange",
     "AdminToken",
@@ -140,6 +152,7 @@ __all__ = [
     "ConsentKind",
     "ConsentText",
     "DomainStatus",
+    "EngagementBand",
     "EventType",
     "FeedCursor",
     "FieldType",
@@ -147,6 +160,8 @@ __all__ = [
     "HitSpool",
     "HitTaint",
     "IdempotencyKey",
+    "ImportChange",
+    "ImportList",
     "ImportRejectedRow",
     "ImportStaging",
     "ImportState",
@@ -157,8 +172,10 @@ __all__ = [
     "LeavingDay",
     "LeavingReason",
     "Link",
+    "ListBounceDay",
     "ListCount",
     "ListDay",
+    "ListSourceDay",
     "MailingList",
     "Membership",
     "Message",
@@ -207,6 +224,7 @@ __all__ = [
     "Subscription",
     "SubscriptionStatus",
     "Suppression",
+    "SuppressionCount",
     "SuppressionReason",
     "SuspectDecision",
     "Tag",

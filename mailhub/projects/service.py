@@ -174,7 +174,6 @@ def archive_project(dbsession: Session, project: Project) -> list[str]:
         .where(
             SubscriberImport.project_id == project.id,
             SubscriberImport.state.in_((ImportState.PENDING, ImportState.RUNNING)),
-            SubscriberImport.mapping != {},
         )
         .order_by(SubscriberImport.id)
         .limit(REASONS)

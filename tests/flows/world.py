@@ -229,7 +229,10 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "table": "report",
     }
     world.special = {
-        "imports.columns": {"import_id": str(waiting.id)},
+        **{
+            f"imports.{name}": {"import_id": str(waiting.id)}
+            for name in ("reading", "columns", "rules", "check", "discard")
+        },
         "stats.campaign_csv": {"campaign_id": str(sent.id), "table": "report"},
         "stats.share_revoke": {"campaign_id": str(sent.id)},
     }
@@ -444,7 +447,7 @@ def _imports(
     )
     common = {
         "project_id": project.id, "list_id": list_id, "encoding": "utf-8", "delimiter": ";",
-        "mapping": {"E-mail": "email"}, "created_by": owner.id, "started_at": now - timedelta(minutes=2),
+        "mapping": {"E-mail": "email"}, "headers": ["E-mail"], "created_by": owner.id, "started_at": now - timedelta(minutes=2),
         "finished_at": now,
     }  # fmt: skip
     done = SubscriberImport(
