@@ -19,6 +19,7 @@ def includeme(config: Configurator) -> None:
     config.include(suppression)
     config.include(imports)
     config.include(signup)
+    config.include(preferences)
     config.include(campaigns)
     config.include(transactional)
     config.include(stats)
@@ -177,6 +178,15 @@ def signup(config: Configurator) -> None:
     add("signup.page", "/s/{token}", factory=ROOT)
     add("signup.look", "/s/{token}/look.css", factory=ROOT)
     add("signup.confirm", "/c/{token}", factory=ROOT)
+def preferences(config: Configurator) -> None:
+    add = config.add_route
+    add("preferences.settings", "/projects/{project}/preferences", factory=PROJECT)
+    subscriber = "mailhub.lists.resources.SubscriberContext"
+    add("preferences.person", "/projects/{project}/subscribers/{subscriber_id}/preferences", factory=subscriber)
+    # Public: a person's own page, where one asks for its link, and the confirmation of a new address.
+    add("preferences.page", "/p/{token}", factory=ROOT)
+    add("preferences.ask", "/p/{token}/link", factory=ROOT)
+    add("preferences.address", "/address/{token}", factory=ROOT)
 
 
 def campaigns(config: Configurator) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from mailhub.models import Role
+from mailhub.models import Role, Tracking
 from mailhub.web.forms import Form
 
 
@@ -24,6 +24,7 @@ class ProjectSettings(Form):
     postal_address: str = Field(default="", max_length=500)
     notify_email: str = Field(default="", max_length=320)
     messages_per_second: float | None = Field(default=None, ge=0.001, le=100_000, allow_inf_nan=False)
+    tracking: Tracking = Tracking.FULL
 
     @field_validator("messages_per_second", mode="before")
     @classmethod

@@ -79,6 +79,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
         _("Settings"),
         (
             Door(_("Project"), "projects.settings", "settings", "project:edit", ("projects.settings",)),
+            Door(_("Preference page"), "preferences.settings", "user", "project:edit", ("preferences.settings",)),
             Door(_("Senders"), "projects.senders", "at-sign", "project:edit", ("projects.sender",)),
             Door(_("Sending domains"), "projects.domains", "globe", "domains:view", ("projects.domain",)),
             Door(_("Team"), "projects.members", "user-cog", "members:edit", ("projects.member",)),

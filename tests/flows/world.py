@@ -58,6 +58,7 @@ from mailhub.models import (
     User,
     WebSession,
 )
+from mailhub.preferences import address
 from mailhub.security.secrets import digest, new_token
 from mailhub.settings import Settings
 from mailhub.suppression import service as suppression
@@ -298,6 +299,11 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
             list=partners.id,
             subscriber=joining.id,
             expires=int(datetime.now(UTC).timestamp()) + 86_400,
+        ),
+        "preferences.page": signer.sign(Kind.PREFERENCES, **ids, list=readers.id),
+        "preferences.ask": signer.sign(Kind.PREFERENCES, project=project.id),
+        "preferences.address": address.ask(
+            session, people[1], f"new@{slug}.test", language=language, now=datetime.now(UTC)
         ),
         "accounts.sign_in_link": link,
         "stats.shared": share_token,
