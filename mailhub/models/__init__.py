@@ -51,6 +51,7 @@ from mailhub.models.delivery import (
     QueueMinute,
     WorkerHeartbeat,
 )
+from mailhub.models.erasure import Erasure, ErasureState, ErasureWay
 from mailhub.models.feed import FeedCursor, HitSpool, HitTaint
 from mailhub.models.message import (
     Actor,
@@ -130,6 +131,9 @@ __all__ = [
     "ConsentKind",
     "ConsentText",
     "DomainStatus",
+    "Erasure",
+    "ErasureState",
+    "ErasureWay",
     "EventType",
     "FeedCursor",
     "FieldType",

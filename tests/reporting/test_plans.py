@@ -35,6 +35,8 @@ VALUES: dict[tuple[str, str], Any] = {
     ("subscriber_id", "bigint[]"): [7],
     ("message_id", "uuid"): UUID(int=7),
     ("message_id", "uuid[]"): [UUID(int=7)],
+    ("id", "uuid[]"): [UUID(int=7)],
+    ("addresses", "text[]"): ["p7@a.test"],
     ("ip", "inet[]"): ["10.0.0.7"],
     ("email_domain", "text[]"): ["a.test"],
     ("since", "date"): SINCE.date(),
@@ -108,6 +110,13 @@ EXPECTED = {
     "around_single_letters": Expected("ix_message_event_message", _WINDOW),
     "clicks_of_addresses": Expected("", _WINDOW),
     "letters_of_hits": Expected("", _WINDOW),
+    "person_addresses": Expected(),
+    "letters_to": Expected(),
+    "erase_letters": Expected("", _WINDOW),
+    "erase_events": Expected(),
+    "old_letters": Expected("", _WINDOW),
+    "old_events": Expected("", _WINDOW),
+    "still_flying": Expected(),
 }
 #: A recount reads everything, by its nature; the others take a lock, or make partitions.
 _READS_ALL = re.compile(r"^(verify_\w+|repair_\w+|lock_rollups|stop_positions|keep_partitions|ensure_partitions)$")
