@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 #: The rooms that have views on the site; their `tasks` are registered too.
 ROOMS = (
-    "accounts", "projects", "background", "lists", "imports", "events", "jobs", "delivery", "campaigns",
+    "accounts", "projects", "background", "segments", "lists", "imports", "events", "jobs", "delivery", "campaigns",
     "transactional", "tracking", "stats", "privacy", "exports",
 )  # fmt: skip
 

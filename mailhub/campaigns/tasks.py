@@ -33,7 +33,8 @@ def fan_out(request: Request, project_id: int, campaign_id: int) -> None:
         return
     if campaign.fanned_out_at is None:
         version = dbsession.get_one(CampaignVersion, (project_id, campaign_id, campaign.version))
-        people = audience.audience(project_id, audience.list_ids_of(dbsession, project_id, campaign_id))
+        list_ids = audience.list_ids_of(dbsession, project_id, campaign_id)
+        people = delivery.Audience(audience.audience(project_id, list_ids))
         settings = request.registry.mailhub
         wanted = dbsession.get_one(Project, project_id).relay
         route = Routes(settings.relays).route_of(wanted, version.from_email.rpartition("@")[2])

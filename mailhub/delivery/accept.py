@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert, or_, select
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from mailhub.delivery.ids import new_message_id
@@ -24,12 +24,13 @@ from mailhub.models import (
     Project,
     Queue,
     SkipReason,
-    Suppression,
     SuppressionReason,
 )
+from mailhub.suppression import service as suppression
 
 _ALWAYS = frozenset({SuppressionReason.HARD_BOUNCE, SuppressionReason.MANUAL})
-#: What stops which kind: who has left a list still gets the receipt, who has complained gets neither.
+#: What stops which kind: who has left a list still gets the receipt, who has complained gets neither. The operator's
+#: entries stop all.
 STOPPED_BY: dict[MessageKind, frozenset[SuppressionReason]] = {
     MessageKind.TRANSACTIONAL: _ALWAYS | {SuppressionReason.COMPLAINT},
     MessageKind.TEST: _ALWAYS,
@@ -81,7 +82,8 @@ def accept(
     """
     address = parse_address(letter.to_email)
     now = datetime.now(UTC)
-    stopped = _is_stopped(dbsession, project.id, address.key, kind, now)
+    stopping = {reason.value for reason in STOPPED_BY[kind]}
+    stopped = suppression.stopped(dbsession, project.id, address.key, reasons=stopping) is not None
     message = Message(
         project_id=project.id,
         created_at=now,
@@ -136,16 +138,6 @@ def queued(message: Message) -> Event:
         email=message.email,
         email_domain=message.email_domain,
     )
-
-
-def _is_stopped(dbsession: Session, project_id: int, email_key: str, kind: MessageKind, now: datetime) -> bool:
-    found = select(Suppression.id).where(
-        Suppression.project_id == project_id,
-        Suppression.email_key == email_key,
-        Suppression.reason.in_([reason.value for reason in STOPPED_BY[kind]]),
-        or_(Suppression.expires_at.is_(None), Suppression.expires_at > now),
-    )
-    return dbsession.execute(found).first() is not None
 
 
 def _stored_links(dbsession: Session, project_id: int, html: str) -> list[int]:

@@ -26,6 +26,7 @@ from mailhub.delivery.work import Work
 from mailhub.events.service import Event, append
 from mailhub.mail.headers import UnsafeHeader
 from mailhub.models import MessageKind, MessageState, SkipReason
+from mailhub.suppression.entries import hard_bounce, name_events
 
 if TYPE_CHECKING:
     from mailhub.delivery.dispatcher import Dispatcher
@@ -301,6 +302,8 @@ def record_all(connection: Connection, ended: Sequence[Ended], relay: str) -> No
     the letter's end is in the books already.
     """
     events: list[Event] = []
+    bounced: dict[int, list[UUID]] = {}
+    began = datetime.now(UTC)
     moved: dict[tuple[int, int], Counter[MessageState]] = {}
     for one in sorted(ended, key=lambda each: (each.row["project_id"], each.row["campaign_id"] or 0, each.row["id"])):
         at = datetime.now(UTC)
@@ -309,7 +312,8 @@ def record_all(connection: Connection, ended: Sequence[Ended], relay: str) -> No
             log.warning("message.fenced", message_id=row["id"])
             continue
         if verdict.hard:
-            outcome.suppress(connection, row["project_id"], row["email"])
+            hard_bounce(connection, row["project_id"], row["email"], row["campaign_id"])
+            bounced.setdefault(row["project_id"], []).append(row["id"])
         if row["kind"] == MessageKind.CAMPAIGN and row["state"] != verdict.state:
             counts = moved.setdefault((row["project_id"], row["campaign_id"]), Counter())
             counts[MessageState(row["state"])] -= 1
@@ -320,6 +324,8 @@ def record_all(connection: Connection, ended: Sequence[Ended], relay: str) -> No
         outcome.count(connection, project_id, campaign_id, counts)
     if events:
         append(connection, events)
+    for project_id, messages in bounced.items():
+        name_events(connection, project_id, messages, began)
 
 
 def _record(

@@ -29,9 +29,9 @@ from mailhub.models import (
     SubscriberStatus,
     Subscription,
     SubscriptionStatus,
-    Suppression,
     Visibility,
 )
+from mailhub.suppression import service as suppression
 
 #: Campaigns in these states will still write to their lists.
 UNSENT = (CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.SENDING, CampaignState.PAUSED)
@@ -255,13 +255,8 @@ def set_person_status(dbsession: Session, *, project_id: int, subscriber_id: int
 
 
 def is_suppressed(dbsession: Session, *, project_id: int, email_key: str) -> bool:
-    """Whether the address is on the project's stop list now."""
-    found = select(Suppression.id).where(
-        Suppression.project_id == project_id,
-        Suppression.email_key == email_key,
-        or_(Suppression.expires_at.is_(None), Suppression.expires_at > func.now()),
-    )
-    return dbsession.scalar(found) is not None
+    """Whether the address is on the project's stop list or the operator's now."""
+    return suppression.is_suppressed(dbsession, project_id, email_key)
 
 
 # Subscriptions

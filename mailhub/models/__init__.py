@@ -17,8 +17,10 @@ from mailhub.models.audience import (
     ConsentKind,
     ConsentText,
     FieldType,
+    ListBounceDay,
     ListCount,
     ListDay,
+    ListSourceDay,
     MailingList,
     OptIn,
     Subscriber,
@@ -81,7 +83,14 @@ from mailhub.models.rollup import (
     ProjectDay,
     ProjectProviderDay,
 )
-from mailhub.models.segment import AudienceSide, CampaignSegment, Segment, SubscriberActivity
+from mailhub.models.segment import (
+    ActivityPlace,
+    AudienceSide,
+    CampaignSegment,
+    EngagementBand,
+    Segment,
+    SubscriberActivity,
+)
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
 from mailhub.models.share import StatsShare
 from mailhub.models.subscriber_import import (
@@ -90,7 +99,7 @@ from mailhub.models.subscriber_import import (
     ImportState,
     SubscriberImport,
 )
-from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionReason
+from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionCount, SuppressionReason
 from mailhub.models.throttle import (
     Canary,
     ConnectionSlot,
@@ -102,6 +111,7 @@ from mailhub.models.throttle import (
 )
 
 __all__ = [
+    "ActivityPlace",
     "Actor",
     "AdminToken",
     "ApiKey",
@@ -131,6 +141,7 @@ __all__ = [
     "ConsentKind",
     "ConsentText",
     "DomainStatus",
+    "EngagementBand",
     "Erasure",
     "ErasureState",
     "ErasureWay",
@@ -148,8 +159,10 @@ __all__ = [
     "JobState",
     "LeaseState",
     "Link",
+    "ListBounceDay",
     "ListCount",
     "ListDay",
+    "ListSourceDay",
     "MailingList",
     "Membership",
     "Message",
@@ -193,6 +206,7 @@ __all__ = [
     "Subscription",
     "SubscriptionStatus",
     "Suppression",
+    "SuppressionCount",
     "SuppressionReason",
     "SuspectDecision",
     "Tag",

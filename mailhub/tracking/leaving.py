@@ -25,6 +25,7 @@ from mailhub.web.i18n import use_language
 #: A one-click request is one line.
 MAX_BODY = 65_536
 
+# The lists that the campaign was written to. Whom only a segment named is in none of them: such a person leaves all.
 _LISTS = text(
     """
     SELECT l.id, l.name, l.visibility, l.language, s.status
@@ -34,7 +35,15 @@ _LISTS = text(
     WHERE l.project_id = :project AND (
         l.id = :list
         OR EXISTS (SELECT FROM campaign_list AS c
-                   WHERE c.project_id = l.project_id AND c.campaign_id = :campaign AND c.list_id = l.id))
+                   WHERE c.project_id = l.project_id AND c.campaign_id = :campaign AND c.list_id = l.id
+                     AND c.side = 'include')
+        OR (s.status IS NOT NULL
+            AND EXISTS (SELECT FROM campaign_segment AS g
+                        WHERE g.project_id = l.project_id AND g.campaign_id = :campaign AND g.side = 'include')
+            AND NOT EXISTS (SELECT FROM campaign_list AS c
+                            JOIN subscription AS b ON b.project_id = c.project_id AND b.list_id = c.list_id
+                            WHERE c.project_id = l.project_id AND c.campaign_id = :campaign AND c.side = 'include'
+                              AND b.subscriber_id = :subscriber)))
     ORDER BY l.id
     """
 )
