@@ -180,7 +180,11 @@ def change(context: SubscriberContext, request: Request) -> SubscriberOut:
         gone = live - set(given.lists)
         if gone:
             service.unsubscribe(
-                request.dbsession, project_id=project_id, subscriber_id=person.id, list_ids=sorted(gone)
+                request.dbsession,
+                project_id=project_id,
+                subscriber_id=person.id,
+                list_ids=sorted(gone),
+                source="api",
             )
         _join(request, person, [one for one in wanted if one.id not in live], rejoin=True)
     note(request, "subscriber.changed", person, fields=sorted(given.model_fields_set))
@@ -264,7 +268,9 @@ def _join(request: Request, person: Subscriber, joined: Sequence[MailingList], *
 
 def _set_status(request: Request, person: Subscriber, status: str | None) -> None:
     if status == SubscriberStatus.UNSUBSCRIBED.value:
-        service.unsubscribe(request.dbsession, project_id=person.project_id, subscriber_id=person.id)
+        service.unsubscribe(
+            request.dbsession, project_id=person.project_id, subscriber_id=person.id, source="api"
+        )
     elif status == SubscriberStatus.ACTIVE.value:
         service.set_person_status(
             request.dbsession, project_id=person.project_id, subscriber_id=person.id, status=SubscriberStatus.ACTIVE

@@ -15,12 +15,14 @@ from sqlalchemy.dialects.postgresql import INET, insert
 from sqlalchemy.orm import Session
 
 from mailhub.events.renames import request_rename
+from mailhub.lists import consents
 from mailhub.lists.fields import ensure_fields
 from mailhub.mail.address import Address, parse_address
 from mailhub.models import (
     Campaign,
     CampaignList,
     CampaignState,
+    ConsentKind,
     MailingList,
     OptIn,
     RenameKind,
@@ -272,11 +274,13 @@ def subscribe(
     source: str = "",
     ip: str | None = None,
     rejoin: bool = False,
+    text: str = "",
+    user_agent: str = "",
 ) -> str:
-    """Put a person into a list; gives the status that they have in it now.
+    """Put a person into a list; gives the status that they have in it now. A change is recorded as a consent.
 
     Who has left stays out unless `rejoin` says that they themselves, or somebody who answers for it, want them back.
-    Who is subscribed already stays so, with the consent as it was first recorded.
+    Who is subscribed already stays so, with the consent as it was first recorded. `text` is what they agreed to.
     """
     person = dbsession.get_one(Subscriber, (project_id, subscriber_id))
     if person.status == SubscriberStatus.UNSUBSCRIBED and not rejoin:
@@ -287,13 +291,18 @@ def subscribe(
     new = statement.excluded
     confirmed = (Subscription.status == SubscriptionStatus.UNCONFIRMED) & (new.status == SubscriptionStatus.SUBSCRIBED)
     has_left = Subscription.status == SubscriptionStatus.UNSUBSCRIBED
-    dbsession.execute(
+    changed = dbsession.scalar(
         statement.on_conflict_do_update(
             index_elements=["project_id", "list_id", "subscriber_id"],
             set_={"status": new.status, "source": new.source, "ip": new.ip, "unsubscribed_at": None},
             where=confirmed | has_left if rejoin else confirmed,
-        )
+        ).returning(Subscription.list_id)
     )
+    if changed is not None:
+        consents.record(
+            dbsession, project_id=project_id, subscriber_id=subscriber_id, list_id=list_id,
+            kind=consents.kind_of(status, source), source=source, text=text, ip=ip, user_agent=user_agent,
+        )  # fmt: skip
     row = dbsession.get_one(Subscription, (project_id, list_id, subscriber_id), populate_existing=True)
     if rejoin and row.status == SubscriptionStatus.SUBSCRIBED:
         set_person_status(dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE)
@@ -307,11 +316,15 @@ def unsubscribe(
     subscriber_id: int,
     list_ids: Sequence[int] | None = None,
     campaign_id: int | None = None,
+    source: str = "",
+    ip: str | None = None,
+    user_agent: str = "",
 ) -> list[int]:
     """Take a person out of these lists (None: out of all); gives the ids of the lists that they have left now.
 
     Who is in no list any more, or wanted to leave all, becomes `unsubscribed` as a person. Twice is harmless.
-    `campaign_id` says by whose letter; the caller stores the event, which keeps it.
+    `campaign_id` says by whose letter; the caller stores the event, which keeps it. That the consents have ended is
+    recorded, with the way (`source`: manual, api, page, preferences, one_click).
     """
     leaving = (
         update(Subscription)
@@ -327,6 +340,10 @@ def unsubscribe(
     if list_ids is not None:
         leaving = leaving.where(Subscription.list_id.in_(list_ids))
     left = sorted(dbsession.scalars(leaving))
+    consents.record_many(
+        dbsession, project_id=project_id, subscriber_id=subscriber_id, list_ids=left, kind=ConsentKind.WITHDRAWN,
+        source=source, ip=ip, user_agent=user_agent,
+    )  # fmt: skip
     if list_ids is None or (left and not _is_in_any_list(dbsession, project_id, subscriber_id)):
         set_person_status(
             dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.UNSUBSCRIBED
@@ -352,8 +369,17 @@ def _is_in_any_list(dbsession: Session, project_id: int, subscriber_id: int) -> 
     return dbsession.scalar(live) is not None
 
 
-def resubscribe(dbsession: Session, *, project_id: int, subscriber_id: int, list_ids: Sequence[int]) -> list[int]:
-    """Undo `unsubscribe` for these lists; gives the ids of the lists that they are in again."""
+def resubscribe(
+    dbsession: Session,
+    *,
+    project_id: int,
+    subscriber_id: int,
+    list_ids: Sequence[int],
+    source: str = "",
+    ip: str | None = None,
+    user_agent: str = "",
+) -> list[int]:
+    """Undo `unsubscribe` for these lists; gives the ids of the lists that they are in again. It is recorded."""
     back = (
         update(Subscription)
         .where(
@@ -367,13 +393,24 @@ def resubscribe(dbsession: Session, *, project_id: int, subscriber_id: int, list
         .returning(Subscription.list_id)
     )
     joined = sorted(dbsession.scalars(back))
+    consents.record_many(
+        dbsession, project_id=project_id, subscriber_id=subscriber_id, list_ids=joined, kind=ConsentKind.GIVEN,
+        source=source, ip=ip, user_agent=user_agent,
+    )  # fmt: skip
     if joined:
         set_person_status(dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE)
     return joined
 
 
 def confirm(
-    dbsession: Session, *, project_id: int, subscriber_id: int, list_id: int, asked_at: datetime, ip: str | None = None
+    dbsession: Session,
+    *,
+    project_id: int,
+    subscriber_id: int,
+    list_id: int,
+    asked_at: datetime,
+    ip: str | None = None,
+    user_agent: str = "",
 ) -> bool | None:
     """A person confirms by the link of a letter from `asked_at`. True: subscribed by it; False: was subscribed already.
 
@@ -394,10 +431,15 @@ def confirm(
             status=SubscriptionStatus.SUBSCRIBED, confirmed_at=func.clock_timestamp(), unsubscribed_at=None,
             ip=func.coalesce(cast(ip, INET), Subscription.ip),
         )
-        .returning(Subscription.list_id)
+        .returning(Subscription.source)
         .execution_options(synchronize_session="fetch")
     )  # fmt: skip
-    if confirmed.one_or_none() is not None:
+    source = confirmed.one_or_none()
+    if source is not None:
+        consents.record(
+            dbsession, project_id=project_id, subscriber_id=subscriber_id, list_id=list_id,
+            kind=ConsentKind.CONFIRMED, source=source, ip=ip, user_agent=user_agent,
+        )  # fmt: skip
         set_person_status(dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE)
         return True
     now = dbsession.get(Subscription, (project_id, list_id, subscriber_id))

@@ -142,6 +142,7 @@ def sign_up(request: Request, project: Project, mailing_list: MailingList, *, em
             status=SubscriptionStatus.SUBSCRIBED if at_once else SubscriptionStatus.UNCONFIRMED,
             source="form",
             ip=request.client_addr,
+            user_agent=request.user_agent or "",
         )
     elif now_in_list is None:
         _keep_wish(dbsession, mailing_list, person, request.client_addr)
@@ -219,6 +220,7 @@ def confirm(request: Request, project: Project, mailing_list: MailingList, claim
         list_id=mailing_list.id,
         asked_at=asked_at,
         ip=request.client_addr,
+        user_agent=request.user_agent or "",
     )
     if done:
         person = request.dbsession.get_one(Subscriber, (project.id, claims.subscriber))

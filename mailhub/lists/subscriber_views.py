@@ -282,7 +282,7 @@ def unsubscribe(context: SubscriberContext, request: Request) -> Any:
         return htmx.redirect(request, person_url(request, person))
     list_ids = None if form.value.list_id is None else [form.value.list_id]
     left = service.unsubscribe(
-        request.dbsession, project_id=context.project.id, subscriber_id=person.id, list_ids=list_ids
+        request.dbsession, project_id=context.project.id, subscriber_id=person.id, list_ids=list_ids, source="manual"
     )
     note(request, "subscriber.unsubscribed", person, lists=left)
     request.notice(_("${email} gets no more letters of this list.", mapping={"email": person.email})

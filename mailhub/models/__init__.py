@@ -67,6 +67,13 @@ from mailhub.models.message import (
     Queue,
     SkipReason,
 )
+from mailhub.models.person import (
+    SubscriberChange,
+    SubscriberColumns,
+    SubscriberDuplicate,
+    SubscriberNote,
+    SubscriberView,
+)
 from mailhub.models.project import Project, Sender
 from mailhub.models.project_job import ProjectJob
 from mailhub.models.rename import RenameJob, RenameKind, RenameState
@@ -198,11 +205,16 @@ __all__ = [
     "StatsShare",
     "Subscriber",
     "SubscriberActivity",
+    "SubscriberChange",
+    "SubscriberColumns",
     "SubscriberCount",
+    "SubscriberDuplicate",
     "SubscriberField",
     "SubscriberImport",
+    "SubscriberNote",
     "SubscriberStatus",
     "SubscriberTag",
+    "SubscriberView",
     "Subscription",
     "SubscriptionStatus",
     "Suppression",

@@ -79,7 +79,13 @@ def leave(request: Request) -> dict[str, Any] | Response:
     rows = _rows(request, claims)
     if claims.subscriber is not None:
         ids = [row.id for row in rows]
-        whom = {"project_id": claims.project, "subscriber_id": claims.subscriber}
+        whom = {
+            "project_id": claims.project,
+            "subscriber_id": claims.subscriber,
+            "source": "one_click" if action == "one-click" else "page",
+            "ip": request.client_addr,
+            "user_agent": request.user_agent or "",
+        }
         if action == "undo":
             wanted = set(fields.get("lists", "").split(","))
             lists.resubscribe(request.dbsession, **whom, list_ids=[one for one in ids if str(one) in wanted])
