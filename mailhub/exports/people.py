@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from mailhub.exports.wanted import Wanted, What, WantedRefused
+from mailhub.exports.wanted import Wanted, WantedRefused, What
 from mailhub.lists import filters
 from mailhub.lists.fields import fields_of
 from mailhub.models import (
@@ -58,6 +58,14 @@ def name_of(dbsession: Session, project: Project, wanted: Wanted) -> str:
             raise WantedRefused("campaign_id", "unknown")
         return campaign.name
     return ""
+
+
+def campaign_choices(dbsession: Session, project_id: int, *, most: int = 100) -> list[tuple[int, str]]:
+    """The latest campaigns that have recipients: (id, name)."""
+    wanted = select(Campaign.id, Campaign.name).where(
+        Campaign.project_id == project_id, Campaign.started_at.is_not(None), Campaign.archived_at.is_(None)
+    )
+    return [(row.id, row.name) for row in dbsession.execute(wanted.order_by(Campaign.id.desc()).limit(most))]
 
 
 def ids(dbsession: Session, project: Project, wanted: Wanted) -> Select[Any]:
@@ -197,19 +205,15 @@ def _subscriptions(
         Subscription.subscriber_id.in_(numbers),
     )  # fmt: skip
     return {
-        row[0]: [row[1], row[2], None if row[3] is None else str(row[3]), *row[4:]]
-        for row in dbsession.execute(wanted)
+        row[0]: [row[1], row[2], None if row[3] is None else str(row[3]), *row[4:]] for row in dbsession.execute(wanted)
     }
 
 
 def _recipients(dbsession: Session, project_id: int, wanted: Wanted, numbers: Sequence[int]) -> list[list[Any]]:
-    names = dict(
-        dbsession.execute(
-            select(Subscriber.id, Subscriber.name).where(
-                Subscriber.project_id == project_id, Subscriber.id.in_(numbers)
-            )
-        ).all()
-    )  # type: ignore[arg-type]
+    named = select(Subscriber.id, Subscriber.name).where(
+        Subscriber.project_id == project_id, Subscriber.id.in_(numbers)
+    )
+    names = {row.id: row.name for row in dbsession.execute(named)}
     reactions = {
         one.subscriber_id: one
         for one in dbsession.scalars(
@@ -233,6 +237,7 @@ def _recipients(dbsession: Session, project_id: int, wanted: Wanted, numbers: Se
     )  # fmt: skip
     found: dict[int, list[Any]] = {}
     for number, email, state, reason, settled_at, code, reply in letters:
+        assert number is not None
         one = reactions.get(number)
         did = (
             [one.opened, one.redirected, one.machine_opened, one.machine_redirected, one.first_opened_at,

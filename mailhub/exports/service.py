@@ -38,7 +38,12 @@ class Small:
 
 def file_name(project: Project, wanted: Wanted, about: str) -> str:
     """What the file is called at the reader's, like demo-list-Readers-2026-11-27.csv."""
-    pieces = (project.slug, wanted.what.value, _NOT_NAME.sub("-", about).strip("-.")[:60], f"{datetime.now(UTC):%Y-%m-%d}")
+    pieces = (
+        project.slug,
+        wanted.what.value,
+        _NOT_NAME.sub("-", about).strip("-.")[:60],
+        f"{datetime.now(UTC):%Y-%m-%d}",
+    )
     return "-".join(piece for piece in pieces if piece) + f".{wanted.format.value}"
 
 
@@ -111,4 +116,3 @@ def has_file(request: Request, job: ProjectJob) -> bool:
     if job.state != JobState.DONE or not job.file:
         return False
     return background.path_of(request.registry.mailhub, job.file).is_file()
-

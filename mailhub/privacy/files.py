@@ -1,4 +1,4 @@
-"""Files that may hold an address: uploads of imports, files of jobs. One that does goes; its row says that it is gone."""
+"""Files that may hold an address: uploads of imports, files of jobs. One that does is deleted."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from mailhub.settings import Settings
 _PIECE = 1024 * 1024
 #: An archive that unpacks to more is taken to hold the address: it goes unread.
 _MOST_UNPACKED = 4 * 1024**3
+#: Bytes that are looked at on both sides of a find; longer than any address, and even.
+_AROUND = 2_000
+_ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "windows-1251", "koi8-r")
 _OPEN_IMPORTS = (ImportState.PENDING, ImportState.RUNNING)
 
 
@@ -55,17 +58,16 @@ def _delete_if_held(path: Path, traces: Traces) -> bool:
 
 def holds(path: Path, traces: Traces) -> bool:
     """Whether an address stands in a file, or in what a ZIP (also XLSX, ODS) has inside. Memory is bounded."""
-    needles = _needles(traces)
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
-            return _has(file, needles)
+            return _has(file, traces)
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(one.file_size for one in archive.infolist()) > _MOST_UNPACKED:
                 return True
             for one in archive.infolist():
                 with archive.open(one) as member:
-                    if _has(member, needles):
+                    if _has(member, traces):
                         return True
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
         # What nobody can read for sure is not kept.
@@ -73,23 +75,35 @@ def holds(path: Path, traces: Traces) -> bool:
     return False
 
 
-def _needles(traces: Traces) -> list[bytes]:
-    found = set()
-    for text in (*traces.needles(), *(one.lower() for one in traces.addresses)):
-        for encoding in ("utf-8", "utf-16-le", "utf-16-be", "windows-1251", "koi8-r"):
+def _needles(traces: Traces) -> dict[bytes, str]:
+    """The bytes to look for, and the encoding in which they are an address."""
+    found: dict[bytes, str] = {}
+    for text in traces.needles():
+        for encoding in _ENCODINGS:
             try:
-                found.add(text.encode(encoding))
+                found.setdefault(text.encode(encoding), encoding)
             except UnicodeEncodeError:
                 continue
-    return sorted(found)
+    return found
 
 
-def _has(file: IO[bytes], needles: list[bytes]) -> bool:
-    longest = max(map(len, needles), default=0)
+def _has(file: IO[bytes], traces: Traces) -> bool:
+    needles = _needles(traces)
     before = b""
-    while piece := file.read(_PIECE):
-        here = before + piece.lower()
-        if any(needle in here for needle in needles):
-            return True
-        before = here[-longest:]
-    return False
+    while True:
+        piece = file.read(_PIECE)
+        here = before + piece
+        low = here.lower()
+        for needle, encoding in needles.items():
+            place = low.find(needle)
+            while place >= 0:
+                # What stands around tells a longer address from this one.
+                first = max(0, place - _AROUND)
+                first += (place - first) % 2
+                around = here[first : place + len(needle) + _AROUND].decode(encoding, "replace")
+                if traces.has(around):
+                    return True
+                place = low.find(needle, place + 1)
+        if not piece:
+            return False
+        before = here[-2 * _AROUND :] if len(here) % 2 == 0 else here[-2 * _AROUND + 1 :]

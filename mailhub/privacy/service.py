@@ -124,7 +124,12 @@ def ask_many(
         try:
             by = {"person": wanted} if isinstance(wanted, Subscriber) else {"email": wanted}
             erasure, is_new = ask(
-                dbsession, sealer, project_id=project_id, way=way, user_id=user_id, **by  # type: ignore[arg-type]
+                dbsession,
+                sealer,
+                project_id=project_id,
+                way=way,
+                user_id=user_id,
+                **by,
             )
         except InvalidAddress:
             refused.append(str(wanted))
@@ -191,9 +196,7 @@ def take_out(dbsession: Session, sealer: Sealer, project_id: int, erasure_id: in
     dbsession.flush()
 
 
-def forget(
-    dbsession: Session, project_id: int, subscriber_id: int | None, addresses: Iterable[str]
-) -> tuple[int, int]:
+def forget(dbsession: Session, project_id: int, subscriber_id: int | None, addresses: Iterable[str]) -> tuple[int, int]:
     """Delete a person's rows and take them out of letters and events; gives how many of both. May be repeated."""
     keys = sorted({one.lower() for one in addresses})
     letters = raw.letters_to(dbsession, project_id, subscriber_id, keys)
@@ -244,10 +247,7 @@ def _seal(sealer: Sealer, addresses: Iterable[str]) -> bytes:
 def follow(dbsession: Session, sealer: Sealer, erasure: Erasure, *, now: datetime) -> bool:
     """Clean what came late. True when nobody is left who knew the person, so that another walk is the last."""
     assert erasure.erased_at is not None
-    addresses = addresses_in(sealer, erasure)
-    keys = sorted({one.lower() for one in addresses})
-    letters = raw.letters_to(dbsession, erasure.project_id, erasure.subscriber_id, keys)
-    late = forget(dbsession, erasure.project_id, erasure.subscriber_id, addresses)
+    late = forget(dbsession, erasure.project_id, erasure.subscriber_id, addresses_in(sealer, erasure))
     erasure.letters += late[0]
     erasure.events += late[1]
     dbsession.flush()
@@ -264,7 +264,7 @@ def follow(dbsession: Session, sealer: Sealer, erasure: Erasure, *, now: datetim
     )
     if dbsession.scalar(importing.limit(1)) is not None:
         return False
-    return not raw.still_flying(dbsession, erasure.project_id, erasure.erased_at, letters)
+    return not raw.still_flying(dbsession, erasure.project_id, erasure.erased_at)
 
 
 def recent(dbsession: Session, project_id: int, *, most: int = 50) -> list[Erasure]:

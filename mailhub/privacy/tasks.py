@@ -65,9 +65,7 @@ def _clean_for_some(request: Request, job: Running) -> bool:
     with request.tm:
         request.dbsession.execute(
             update(Erasure)
-            .where(
-                Erasure.project_id == job.project_id, Erasure.id.in_(ids), Erasure.state == ErasureState.ERASING
-            )
+            .where(Erasure.project_id == job.project_id, Erasure.id.in_(ids), Erasure.state == ErasureState.ERASING)
             .values(state=ErasureState.FOLLOWING, traces=Erasure.traces + found)
         )
         job.move(request.dbsession)
@@ -176,9 +174,7 @@ def keep_less(request: Request) -> None:
             with request.tm:
                 row = request.dbsession.get(Project, project.id)
                 n = (
-                    service.drop_unconfirmed(
-                        request.dbsession, row, now=datetime.now(UTC), most=UNCONFIRMED_SLICE
-                    )
+                    service.drop_unconfirmed(request.dbsession, row, now=datetime.now(UTC), most=UNCONFIRMED_SLICE)
                     if row is not None
                     else 0
                 )

@@ -1,4 +1,4 @@
-"""How an address may stand in a text, and the text without it: as it is, in a URL, in HTML, quoted-printable, base64."""
+"""How an address may stand in a text, and the text without it: plain, in a URL, in HTML, quoted-printable, base64."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ GONE = "[erased]"
 _AT = r"(?:@|%40|%2540|=40|&#64;|&#x40;|&commat;|\\u0040)"
 # Before an address may stand what no address ends in front of, or a character that a URL or a letter has encoded.
 _BEFORE = r"(?:(?<![\w.+-])|(?<=%[0-9a-f]{2})|(?<==[0-9a-f]{2}))"
-_AFTER = r"(?![\w-]|\.\w)"
+# Nor does its domain go on, but a file may be named after it.
+_AFTER = r"(?![\w-]|\.(?!(?:csv|tsv|txt|xlsx?|ods|zip|json|html?|eml|pdf|docx?)\b)\w)"
 
 
 class Traces:
@@ -37,7 +38,11 @@ class Traces:
             local, _, domain = low.rpartition("@")
             quoted = quote(low, safe="")
             found |= {low, quoted.lower(), quote(quoted, safe="").lower(), html.escape(low)}
-            found |= {f"{quote(local, safe='').lower()}@{domain}", f"{_soft(local)}=40{domain}", f"{_soft(local)}@{domain}"}
+            found |= {
+                f"{quote(local, safe='').lower()}@{domain}",
+                f"{_soft(local)}=40{domain}",
+                f"{_soft(local)}@{domain}",
+            }
             found |= {f"{local}{at}{domain}" for at in ("%40", "&#64;", "&#x40;", "&commat;", "\\u0040")}
         return sorted(found | {piece.lower() for piece in self._encoded})
 

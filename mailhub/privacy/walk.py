@@ -6,9 +6,23 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, ColumnElement, Select, Text, and_, any_, cast, delete, func, literal, or_, select
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    any_,
+    cast,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy import tuple_ as row_of
-from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -47,11 +61,7 @@ def slice_of(
 def _end(place: Place, project_id: int, after: Sequence[Any] | None) -> Select[Any]:
     size = LONG_SLICE if place.table.name in _LONG else SLICE
     return (
-        select(*place.key)
-        .where(_within(place, project_id, after, None))
-        .order_by(*place.key)
-        .offset(size - 1)
-        .limit(1)
+        select(*place.key).where(_within(place, project_id, after, None)).order_by(*place.key).offset(size - 1).limit(1)
     )
 
 

@@ -19,6 +19,7 @@ WRITE = frozenset(
     {
         "lists:edit",
         "subscribers:edit",
+        "subscribers:erase",
         "imports:edit",
         "campaigns:edit",
         "campaigns:test",
@@ -47,6 +48,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "campaigns:read": frozenset({"campaigns:view", "stats:view"}),
     "campaigns:write": frozenset({"campaigns:view", "campaigns:edit", "campaigns:test", "stats:view"}),
     "campaigns:send": frozenset({"campaigns:view", "campaigns:start", "stats:view"}),
+    "subscribers:erase": frozenset({"subscribers:view", "subscribers:erase"}),
     "messages:read": frozenset({"messages:view"}),
     "messages:send": frozenset({"messages:view", "messages:send"}),
     "stats:read": frozenset({"stats:view"}),

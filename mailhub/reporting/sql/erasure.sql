@@ -134,14 +134,13 @@ SELECT
 
 -- name: still_flying
 -- One row: whether somebody may still write what they knew of people erased at a moment: a worker with a chunk of before
--- then, or with a single letter on the wire.
--- binds: project_id bigint, until timestamptz, at timestamptz[], id uuid[]
+-- then, or with a single letter of before then on the wire.
+-- binds: project_id bigint, until timestamptz
 -- reads: chunk_lease, message
 SELECT EXISTS (
     SELECT FROM chunk_lease AS l
     WHERE l.project_id = :project_id AND l.state = 'running' AND l.claimed_at <= :until
 ) OR EXISTS (
-    SELECT FROM unnest(CAST(:at AS timestamptz[]), CAST(:id AS uuid[])) AS k (created_at, id)
-    JOIN message AS m ON m.project_id = :project_id AND m.created_at = k.created_at AND m.id = k.id
-    WHERE m.in_flight
+    SELECT FROM message AS m
+    WHERE m.in_flight AND m.state IN ('queued', 'deferred') AND m.project_id = :project_id AND m.created_at <= :until
 ) AS flying
