@@ -14,7 +14,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from mailhub.lists import service as lists
-from mailhub.mail.tokens import BadToken, Kind
+from mailhub.mail.tokens import BadToken, Claims, Kind
 from mailhub.models import ErasureState, ErasureWay, Project, Subscriber
 from mailhub.privacy import bundle, service
 from mailhub.privacy.forms import OwnForm
@@ -27,12 +27,28 @@ from mailhub.web.i18n import _, use_language
 TRIES = 10
 
 
-def _opened(request: Request) -> tuple[Project, Subscriber]:
-    """The project and person of the token, the page in the project's language; 404 where there is nobody."""
+def _claims(request: Request) -> Claims:
     try:
-        claims = request.registry.signer.read(Kind.PREFERENCES, request.matchdict["token"], now=int(time.time()))
+        claims: Claims = request.registry.signer.read(
+            Kind.PREFERENCES, request.matchdict["token"], now=int(time.time())
+        )
     except BadToken:
         raise HTTPNotFound() from None
+    return claims
+
+
+def _opened(request: Request, *, tried: bool = False) -> tuple[Project, Subscriber]:
+    """The project and person of the token, the page in the project's language; 404 where there is nobody.
+
+    `tried`: an address comes with it, which may be tried TRIES times an hour.
+    """
+    claims = _claims(request)
+    wait = 0
+    if tried:
+        key = f"privacy.own:{claims.project}:{claims.subscriber}"
+        wait = limits.take(request.registry, key, burst=TRIES, per_seconds=3600)
+    if wait:
+        raise HTTPTooManyRequests(headers={"Retry-After": str(wait)})
     project = request.dbsession.get(Project, claims.project) if claims.project is not None else None
     if project is None or project.archived_at is not None or claims.subscriber is None:
         raise HTTPNotFound()
@@ -44,9 +60,6 @@ def _opened(request: Request) -> tuple[Project, Subscriber]:
 
 
 def _read(request: Request, person: Subscriber) -> forms.FormResult[OwnForm]:
-    wait = limits.take(request.registry, f"privacy.own:{person.project_id}:{person.id}", burst=TRIES, per_seconds=3600)
-    if wait:
-        raise HTTPTooManyRequests(headers={"Retry-After": str(wait)})
     form = forms.read(request, OwnForm)
     if (
         form.value is not None
@@ -71,7 +84,7 @@ def data_page(request: Request) -> dict[str, Any]:
     permission=NO_PERMISSION_REQUIRED, require_csrf=False,
 )  # fmt: skip
 def data(request: Request) -> Any:
-    project, person = _opened(request)
+    project, person = _opened(request, tried=True)
     form = _read(request, person)
     if form.value is None:
         request.response.status_int = 422
@@ -95,7 +108,7 @@ def erase_page(request: Request) -> dict[str, Any]:
 )  # fmt: skip
 def erase(request: Request) -> dict[str, Any]:
     """Out of all lists at once; erased after a day, in which they may change their mind on the same page."""
-    project, person = _opened(request)
+    project, person = _opened(request, tried=True)
     form = _read(request, person)
     if form.value is None:
         request.response.status_int = 422
