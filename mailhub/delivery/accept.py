@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from mailhub.delivery.ids import new_message_id
@@ -24,7 +24,9 @@ from mailhub.models import (
     Project,
     Queue,
     SkipReason,
+    Subscriber,
     SuppressionReason,
+    Tracking,
 )
 from mailhub.suppression import service as suppression
 
@@ -78,7 +80,8 @@ def accept(
     """Write down a letter to be sent; then `request.enqueue(delivery.tasks.send_due, "transactional")`.
 
     Raises InvalidAddress. To a suppressed address nothing is sent: the message is `skipped` at once. Opens and clicks
-    are counted for transactional letters that are `tracked`. A test letter's campaign is only named for the log.
+    are counted for transactional letters that are `tracked`, as the project's mode of tracking has it, or the stricter
+    one of the person with that address. A test letter's campaign is only named for the log.
     """
     address = parse_address(letter.to_email)
     now = datetime.now(UTC)
@@ -102,7 +105,10 @@ def accept(
         due_at=None if stopped else now,
         settled_at=now if stopped else None,
     )
-    links = _stored_links(dbsession, project.id, letter.html) if tracked and kind == MessageKind.TRANSACTIONAL else None
+    tracking = Tracking.OFF.value
+    if tracked and kind == MessageKind.TRANSACTIONAL:
+        tracking = _tracking(dbsession, project, address.key)
+    links = None if tracking == Tracking.OFF else _stored_links(dbsession, project.id, letter.html)
     content = MessageContent(
         project_id=project.id,
         created_at=now,
@@ -117,6 +123,7 @@ def accept(
         headers=dict(letter.headers),
         attachments=[_stored(attachment) for attachment in letter.attachments],
         link_ids=links,
+        tracking=tracking,
     )
     dbsession.add_all([message, content])
     dbsession.flush()
@@ -138,6 +145,13 @@ def queued(message: Message) -> Event:
         email=message.email,
         email_domain=message.email_domain,
     )
+
+
+def _tracking(dbsession: Session, project: Project, email_key: str) -> str:
+    """The stricter mode of the project and of the person with this address."""
+    own = select(Subscriber.tracking).where(Subscriber.project_id == project.id, Subscriber.email_key == email_key)
+    modes = {project.tracking} if project.tracking == Tracking.OFF else {project.tracking, dbsession.scalar(own)}
+    return next(mode for mode in (Tracking.OFF, Tracking.AGGREGATE, Tracking.FULL) if mode in modes).value
 
 
 def _stored_links(dbsession: Session, project_id: int, html: str) -> list[int]:

@@ -15,7 +15,7 @@ from mailhub.delivery.recipients import Recipient
 from mailhub.events.service import Event, append
 from mailhub.mail.smtp_happenings import Answer
 from mailhub.mail.smtp_reply import classify
-from mailhub.models import EventType, MessageKind, MessageState, Queue
+from mailhub.models import EventType, MessageKind, MessageState, Queue, Tracking
 from mailhub.suppression.entries import hard_bounce, name_events
 
 REPLY_LIMIT = 1000
@@ -114,7 +114,10 @@ def record(
     for one in settled:
         if one.verdict.hard:
             hard_bounce(connection, facts.project_id, one.recipient.email, facts.campaign_id)
-    count(connection, facts.project_id, facts.campaign_id, Counter(one.verdict.state for one in settled))
+    count(
+        connection, facts.project_id, facts.campaign_id, Counter(one.verdict.state for one in settled),
+        Counter(one.recipient.tracking for one in settled if one.verdict.state == MessageState.SENT),
+    )  # fmt: skip
     append(connection, events)
     if bounced:
         name_events(connection, facts.project_id, bounced, min(one.at for one in settled))
@@ -182,7 +185,9 @@ def _row(facts: Facts, one: Settled, message_id: UUID, relay: str, route: str) -
 _COUNT = """
     UPDATE campaign_count
     SET deferred = deferred + %(deferred)s, sent = sent + %(sent)s, failed = failed + %(failed)s,
-        unknown = unknown + %(unknown)s, skipped = skipped + %(skipped)s, updated_at = clock_timestamp()
+        unknown = unknown + %(unknown)s, skipped = skipped + %(skipped)s,
+        sent_aggregate = sent_aggregate + %(sent_aggregate)s, sent_untracked = sent_untracked + %(sent_untracked)s,
+        updated_at = clock_timestamp()
     WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s
 """
 
@@ -196,9 +201,24 @@ _FINISH = """
 """
 
 
-def count(connection: Connection, project_id: int, campaign_id: int, moved: Counter[MessageState]) -> None:
-    """Move the campaign's ledger; the campaign is `sent` with its last letter. `queued` is what is left."""
-    binds: dict[str, object] = {"project_id": project_id, "campaign_id": campaign_id}
+def count(
+    connection: Connection,
+    project_id: int,
+    campaign_id: int,
+    moved: Counter[MessageState],
+    modes: Counter[str] | None = None,
+) -> None:
+    """Move the campaign's ledger; the campaign is `sent` with its last letter. `queued` is what is left.
+
+    `modes` are the modes of tracking of the letters sent.
+    """
+    sent = modes or Counter()
+    binds: dict[str, object] = {
+        "project_id": project_id,
+        "campaign_id": campaign_id,
+        "sent_aggregate": sent[Tracking.AGGREGATE],
+        "sent_untracked": sent[Tracking.OFF],
+    }
     for state in MessageState:
         binds[state.value] = moved.get(state, 0)
     connection.execute(_COUNT, binds)

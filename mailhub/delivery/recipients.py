@@ -23,6 +23,8 @@ class Recipient:
     name: str
     fields: dict[str, Any]
     refused: str
+    #: The strictest mode of the project, the person, and the lists of the campaign that they are in (a Tracking).
+    tracking: str = "full"
 
 
 # Looked at again, in the order of `candidates`: who has left since the fan-out gets nothing. Whoever has left a list of
@@ -76,8 +78,22 @@ _LOAD = """
                ) THEN 'unsubscribed'
                WHEN s.paused_until > clock_timestamp() THEN 'paused'
                ELSE ''
-           END AS refused
+           END AS refused,
+           CASE
+               WHEN 'off' IN (p.tracking, s.tracking) OR EXISTS (
+                   SELECT FROM subscription AS b
+                   WHERE b.project_id = s.project_id AND b.list_id = ANY (o.off_lists) AND b.subscriber_id = s.id
+                     AND b.status = 'subscribed'
+               ) THEN 'off'
+               WHEN 'aggregate' IN (p.tracking, s.tracking) OR EXISTS (
+                   SELECT FROM subscription AS b
+                   WHERE b.project_id = s.project_id AND b.list_id = ANY (o.aggregate_lists) AND b.subscriber_id = s.id
+                     AND b.status = 'subscribed'
+               ) THEN 'aggregate'
+               ELSE 'full'
+           END AS tracking
     FROM subscriber AS s
+    JOIN project AS p ON p.id = s.project_id
     CROSS JOIN (
         SELECT
             EXISTS (
@@ -90,7 +106,17 @@ _LOAD = """
             ) AS segments,
             EXISTS (SELECT FROM global_suppression WHERE domain IS NOT NULL) AS domains,
             EXISTS (SELECT FROM suppression WHERE project_id = %(project_id)s AND email_hash IS NOT NULL)
-                OR EXISTS (SELECT FROM global_suppression WHERE email_hash IS NOT NULL) AS hashes
+                OR EXISTS (SELECT FROM global_suppression WHERE email_hash IS NOT NULL) AS hashes,
+            (
+                SELECT array_agg(l.id) FROM campaign_list AS c
+                JOIN mailing_list AS l ON l.project_id = c.project_id AND l.id = c.list_id AND l.tracking = 'off'
+                WHERE c.project_id = %(project_id)s AND c.campaign_id = %(campaign_id)s AND c.side = 'include'
+            ) AS off_lists,
+            (
+                SELECT array_agg(l.id) FROM campaign_list AS c
+                JOIN mailing_list AS l ON l.project_id = c.project_id AND l.id = c.list_id AND l.tracking = 'aggregate'
+                WHERE c.project_id = %(project_id)s AND c.campaign_id = %(campaign_id)s AND c.side = 'include'
+            ) AS aggregate_lists
     ) AS o
     LEFT JOIN suppression AS x
       ON x.project_id = s.project_id AND x.email_key = s.email_key

@@ -74,6 +74,7 @@ from mailhub.models.person import (
     SubscriberNote,
     SubscriberView,
 )
+from mailhub.models.preferences import AddressChange, CampaignLeaving, Leaving, LeavingDay, LeavingReason
 from mailhub.models.project import Project, Sender
 from mailhub.models.project_job import ProjectJob
 from mailhub.models.rename import RenameJob, RenameKind, RenameState
@@ -120,6 +121,7 @@ from mailhub.models.throttle import (
 __all__ = [
     "ActivityPlace",
     "Actor",
+    "AddressChange",
     "AdminToken",
     "ApiKey",
     "AudienceSide",
@@ -133,6 +135,7 @@ __all__ = [
     "CampaignDomain",
     "CampaignHour",
     "CampaignLane",
+    "CampaignLeaving",
     "CampaignLinkReaction",
     "CampaignLinkStats",
     "CampaignList",
@@ -165,6 +168,9 @@ __all__ = [
     "JobKind",
     "JobState",
     "LeaseState",
+    "Leaving",
+    "LeavingDay",
+    "LeavingReason",
     "Link",
     "ListBounceDay",
     "ListCount",

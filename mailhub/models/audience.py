@@ -236,6 +236,8 @@ class SubscriberField(Base):
     #: What a field of the type `choice` may hold, in the order in which it is shown.
     choices: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
     position: Mapped[int] = mapped_column(server_default="0")
+    #: Whether people may change it themselves, on the page of their preferences.
+    editable: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[Now]
 
 
