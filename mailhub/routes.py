@@ -73,17 +73,51 @@ def lists(config: Configurator) -> None:
     add("lists.delete", "/projects/{project}/lists/{list_id}/delete", factory=mailing_list)
     add("lists.subscribers", "/projects/{project}/subscribers", factory=PROJECT)
     add("lists.subscriber_new", "/projects/{project}/subscribers/new", factory=PROJECT)
+    _people(config)
     subscriber = "mailhub.lists.resources.SubscriberContext"
     add("lists.subscriber", "/projects/{project}/subscribers/{subscriber_id}", factory=subscriber)
-    for action in ("edit", "unsubscribe", "subscribe", "delete"):
+    for action in ("edit", "unsubscribe", "subscribe", "delete", "field", "tags", "notes", "suppress", "merge"):
         add(
             f"lists.subscriber_{action}",
             "/projects/{project}/subscribers/{subscriber_id}/" + action,
             factory=subscriber,
         )
+    add(
+        "lists.subscriber_note_delete",
+        "/projects/{project}/subscribers/{subscriber_id}/notes/{note_id}/delete",
+        factory="mailhub.lists.resources.NoteContext",
+    )
     # Public: a list's own sign-up page, and the confirmation of a double opt-in.
     add("lists.sign_up", "/s/{token}", factory=ROOT)
     add("lists.confirm", "/c/{token}", factory=ROOT)
+
+
+def _people(config: Configurator) -> None:
+    """What is about many people at once: before the routes of one person, whose id would take these words."""
+    people, resources = "/projects/{project}/subscribers", "mailhub.lists.resources."
+    add = config.add_route
+    add("lists.subscriber_columns", people + "/columns", factory=PROJECT)
+    add("lists.subscriber_views", people + "/views", factory=PROJECT)
+    add("lists.subscriber_view_delete", people + "/views/{view_id}/delete", factory=resources + "ViewContext")
+    add("lists.bulk", people + "/bulk", factory=PROJECT)
+    add("lists.bulk_jobs", people + "/changes", factory=PROJECT)
+    add("lists.bulk_job", people + "/changes/{job_id}", factory=resources + "BulkContext")
+    add("lists.bulk_cancel", people + "/changes/{job_id}/cancel", factory=resources + "BulkContext")
+    add("lists.bulk_undo", people + "/changes/{job_id}/undo", factory=resources + "BulkContext")
+    add("lists.tags", people + "/tags", factory=PROJECT)
+    add("lists.tag", people + "/tags/{tag_id}", factory=resources + "TagContext")
+    add("lists.tag_delete", people + "/tags/{tag_id}/delete", factory=resources + "TagContext")
+    add("lists.fields", people + "/fields", factory=PROJECT)
+    add("lists.field", people + "/fields/{field}", factory=resources + "FieldContext")
+    for action in ("move", "retype", "delete"):
+        add(f"lists.field_{action}", people + "/fields/{field}/" + action, factory=resources + "FieldContext")
+    add("lists.duplicates", people + "/duplicates", factory=PROJECT)
+    add("lists.duplicate", people + "/duplicates/{duplicate_id}", factory=resources + "DuplicateContext")
+    add(
+        "lists.duplicate_dismiss",
+        people + "/duplicates/{duplicate_id}/dismiss",
+        factory=resources + "DuplicateContext",
+    )
 
 
 def imports(config: Configurator) -> None:
@@ -194,7 +228,6 @@ def api(config: Configurator) -> None:
     add("api.list", "/lists/{list_id}", factory="mailhub.lists.resources.ListContext")
     add("api.subscribers", "/subscribers", factory=PROJECT)
     add("api.subscribers_batch", "/subscribers/batch", factory=PROJECT)
-    add("api.subscriber", "/subscribers/{subscriber_id}", factory="mailhub.lists.resources.SubscriberContext")
     subscriber = "mailhub.lists.resources.SubscriberContext"
     add("api.subscriber_data", "/subscribers/{subscriber_id}/data", factory=subscriber)
     add("api.subscriber_erase", "/subscribers/{subscriber_id}/erase", factory=subscriber)
@@ -203,6 +236,18 @@ def api(config: Configurator) -> None:
     add("api.exports", "/exports", factory=PROJECT)
     add("api.export", "/exports/{export_id}", factory="mailhub.exports.resources.ExportContext")
     add("api.export_file", "/exports/{export_id}/file", factory="mailhub.exports.resources.ExportContext")
+    bulk = "mailhub.lists.resources.BulkContext"
+    add("api.bulk", "/subscribers/bulk", factory=PROJECT)
+    add("api.bulk_job", "/subscribers/bulk/{job_id}", factory=bulk)
+    add("api.bulk_cancel", "/subscribers/bulk/{job_id}/cancel", factory=bulk)
+    add("api.bulk_undo", "/subscribers/bulk/{job_id}/undo", factory=bulk)
+    add("api.fields", "/fields", factory=PROJECT)
+    add("api.field", "/fields/{field}", factory="mailhub.lists.resources.FieldContext")
+    add("api.tags", "/tags", factory=PROJECT)
+    add("api.tag", "/tags/{tag_id}", factory="mailhub.lists.resources.TagContext")
+    person = "mailhub.lists.resources.SubscriberContext"
+    add("api.subscriber_merge", "/subscribers/{subscriber_id}/merge", factory=person)
+    add("api.subscriber", "/subscribers/{subscriber_id}", factory=person)
     add("api.imports", "/imports", factory=PROJECT)
     add("api.import", "/imports/{import_id}", factory="mailhub.imports.resources.ImportContext")
     add("api.import_rejected", "/imports/{import_id}/rejected.csv", factory="mailhub.imports.resources.ImportContext")

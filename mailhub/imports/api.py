@@ -10,10 +10,10 @@ from pyramid.response import Response
 
 from mailhub.imports import service
 from mailhub.imports.columns import guess_mapping
+from mailhub.imports.reading import NotACsv
 from mailhub.imports.rejected import rejected_csv
 from mailhub.imports.resources import ImportContext
 from mailhub.imports.schema import ImportOut, import_out
-from mailhub.imports.sniff import NotACsv
 from mailhub.imports.tasks import run_import
 from mailhub.models import MailingList, SubscriberImport
 from mailhub.security.audit import note

@@ -14,11 +14,11 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from mailhub.imports.merge import SKIPPED
-from mailhub.imports.running import FORMULA
 from mailhub.lists.forms import ADDRESS_FAULTS
 from mailhub.models import ImportRejectedRow, SubscriberImport
 from mailhub.web.i18n import _, translate
 from mailhub.web.paging import Page, page_of, read_cursor
+from mailhub.web.sheets import safe
 
 #: Reason code → a sentence. `duplicate` stands in the table as `duplicate:<line of the first row>`.
 REASONS: dict[str, Any] = {
@@ -124,8 +124,3 @@ def _csv_line(cells: list[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerow(cells)
     return text.getvalue()
-
-
-def safe(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return "'" + cell if cell[:1] in FORMULA and cell else cell

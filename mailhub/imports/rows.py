@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -165,15 +165,3 @@ def fault_of(text: str, cells: list[str]) -> str:
     if len(text) > MAX_CELL and any(len(cell) > MAX_CELL for cell in cells):
         return "cell_too_long"
     return ""
-
-
-def read_rows(
-    path: Path, encoding: str, delimiter: str, *, columns: int = 0, progress: Callable[[int], None] | None = None
-) -> Iterator[Row]:
-    """The rows of a file; `progress` is told the bytes read so far."""
-    counting, text = open_lines(path, encoding)
-    with text:
-        for row in RowReader(text, delimiter, columns=columns):
-            if progress is not None:
-                progress(counting.done)
-            yield row

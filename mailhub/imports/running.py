@@ -15,19 +15,16 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from mailhub.imports.columns import EMAIL, NAME, read_head
+from mailhub.imports.head import read_head
 from mailhub.imports.merge import COUNT_KEYS, Merged, merge, touched
-from mailhub.imports.rows import RAW_KEPT, Row, read_rows
-from mailhub.imports.seen import Seen
-from mailhub.imports.sniff import NotACsv, Reading
-from mailhub.mail.address import InvalidAddress, check_address
+from mailhub.imports.opening import read_rows
+from mailhub.imports.person import PersonReader
+from mailhub.imports.reading import CSV, NotACsv, Reading
+from mailhub.imports.rows import RAW_KEPT
 from mailhub.models import SubscriberImport
 
 LEASE_SECONDS = 60
 FIRST_BATCH = 500
-MAX_NAME = 300
-#: What our own exports put before a cell so that no spreadsheet takes it for a formula.
-FORMULA = frozenset("=+-@|%\t\r＝＋－＠")
 
 _CLAIM = text(
     """
@@ -113,7 +110,7 @@ def claim(dbsession: Session, *, project_id: int, import_id: int, owner: str, up
         list_id=row.list_id,
         owner=owner,
         path=uploads / row.stored_name,
-        reading=Reading(row.encoding, row.delimiter),
+        reading=Reading(row.encoding, row.delimiter, CSV),
         mapping=dict(row.mapping),
         update_existing=row.update_existing,
         line_done=row.line_done,
@@ -132,23 +129,17 @@ def batches(job: Job, size: int) -> Iterator[Batch]:
         head = read_head(job.path, job.reading)
     except NotACsv:
         raise FileGone from None
-    index = {header: number for number, header in enumerate(head.headers)}
-    email = next(index[header] for header, target in job.mapping.items() if target == EMAIL)
-    name = next((index[header] for header, target in job.mapping.items() if target == NAME), None)
-    fields = [(index[header], target) for header, target in job.mapping.items() if target not in (EMAIL, NAME)]
-    seen = Seen()
+    read_person = PersonReader(head.headers, job.mapping)
     done = [0]
 
     def progress(read: int) -> None:
         done[0] = read
 
     batch = Batch()
-    for row in read_rows(
-        job.path, job.reading.encoding, job.reading.delimiter, columns=head.columns, progress=progress
-    ):
+    for row in read_rows(job.path, job.reading, columns=head.columns, progress=progress):
         if row.line < head.first_line:
             continue
-        found = _person(row, email, name, fields, head.columns, seen)
+        found = read_person(row)
         if row.end <= job.line_done:
             continue
         batch.rows += 1
@@ -156,7 +147,10 @@ def batches(job: Job, size: int) -> Iterator[Batch]:
         if isinstance(found, str):
             batch.rejected.append((row.line, found, row.raw.replace("\0", "\u2400")))
         else:
-            batch.staged.append((job.project_id, job.import_id, row.line, *found))
+            address = found.address
+            values = json.dumps(found.fields, ensure_ascii=False) if found.fields else "{}"
+            person = (address.email, address.key, address.domain, found.name, values)
+            batch.staged.append((job.project_id, job.import_id, row.line, *person))
         if batch.rows >= wanted:
             batch.bytes_done = done[0]
             yield batch
@@ -164,43 +158,6 @@ def batches(job: Job, size: int) -> Iterator[Batch]:
     if batch.rows:
         batch.bytes_done = done[0]
         yield batch
-
-
-def _person(
-    row: Row, email: int, name: int | None, fields: list[tuple[int, str]], columns: int, seen: Seen
-) -> tuple[Any, ...] | str:
-    """(email, key, domain, name, fields as JSON), or the reason why the row is rejected."""
-    if row.fault:
-        return f"row_{row.fault}"
-    cells = row.cells
-    count = len(cells)
-    if count > columns and any(cell.strip() for cell in cells[columns:]):
-        return "row_columns"
-    address = check_address(plain(cells[email]) if email < count else "")
-    if isinstance(address, InvalidAddress):
-        return address.reason_code
-    first = seen.first_line(address.key, row.line)
-    if first:
-        return f"duplicate:{first}"
-    called = " ".join(plain(cells[name]).split())[:MAX_NAME] if name is not None and name < count else None
-    values = {
-        target: value for number, target in fields if number < count and (value := plain(cells[number]))
-    }  # fmt: skip
-    return (
-        address.email,
-        address.key,
-        address.domain,
-        called or None,
-        json.dumps(values, ensure_ascii=False) if values else "{}",
-    )
-
-
-def plain(cell: str) -> str:
-    """A cell without spaces around it and without the apostrophe of a formula-safe export."""
-    cell = cell.strip()
-    if cell[:1] == "'" and cell[1:2] in FORMULA and len(cell) > 1:
-        return cell[1:]
-    return cell
 
 
 def store(dbsession: Session, job: Job, batch: Batch) -> Merged:

@@ -12,8 +12,10 @@ from typing import Any, BinaryIO
 from sqlalchemy import delete, func, or_, update
 from sqlalchemy.orm import Session
 
-from mailhub.imports.columns import EMAIL, NAME, Head, guess_mapping, look
-from mailhub.imports.sniff import NotACsv
+from mailhub.imports.columns import has_addresses
+from mailhub.imports.head import Head, look
+from mailhub.imports.person import EMAIL, OWN_TARGETS
+from mailhub.imports.reading import NotACsv
 from mailhub.lists.fields import TooManyFields, clean_field_name, declare_fields
 from mailhub.models import ImportState, SubscriberImport
 from mailhub.settings import Settings
@@ -102,7 +104,7 @@ def _keep(path: Path, file: BinaryIO, max_bytes: int) -> int:
 
 
 def _expect_addresses(head: Head) -> None:
-    if EMAIL not in guess_mapping(head).values():
+    if not has_addresses(head):
         raise NotACsv("no_address")
 
 
@@ -142,7 +144,7 @@ def check_mapping(head: Head, mapping: Mapping[str, str]) -> dict[str, str]:
             continue
         if not meant:
             continue
-        target = meant if meant in (EMAIL, NAME) else clean_field_name(meant)
+        target = meant if meant in OWN_TARGETS else clean_field_name(meant)
         if not target:
             errors[header] = _("A field's name has letters, digits and underscores.")
         elif target in clean.values():
@@ -164,7 +166,7 @@ def start_import(
     Raises MappingRefused. Columns that are no known field become fields of the project.
     """
     clean = check_mapping(head, mapping)
-    labels = {target: header for header, target in clean.items() if target not in (EMAIL, NAME)}
+    labels = {target: header for header, target in clean.items() if target not in OWN_TARGETS}
     try:
         declare_fields(dbsession, project_id=row.project_id, labels=labels)
     except TooManyFields:

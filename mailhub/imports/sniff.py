@@ -10,24 +10,10 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from mailhub.web.i18n import _
-
-#: What a user may choose; label by codec.
-ENCODINGS = {
-    "utf-8": "UTF-8",
-    "cp1251": "Windows-1251",
-    "utf-16": "UTF-16",
-    "utf-16-le": "UTF-16 LE",
-    "utf-16-be": "UTF-16 BE",
-    "koi8-r": "KOI8-R",
-    "cp866": "CP866 (DOS)",
-    "cp1252": "Windows-1252",
-}
-DELIMITERS = {",": _("comma"), ";": _("semicolon"), "\t": _("tab"), "|": _("vertical bar")}
+from mailhub.imports.reading import DELIMITERS, NotACsv
 
 SAMPLE_BYTES = 256 * 1024
 
@@ -51,43 +37,16 @@ _MAGIC: Sequence[tuple[bytes, str]] = (
     (b"BM", "image"),
     (b"II*\x00", "image"),
     (b"MM\x00*", "image"),
-    (b"PK\x03\x04", "workbook"),
-    (b"PK\x05\x06", "workbook"),
-    (b"\xd0\xcf\x11\xe0", "workbook"),
-    (b"%PDF", "binary"),
+    (b"PK\x03\x04", "archive"),
+    (b"PK\x05\x06", "archive"),
+    (b"\xd0\xcf\x11\xe0", "old_workbook"),
+    (b"%PDF", "pdf"),
     (b"\x1f\x8b", "archive"),
     (b"Rar!", "archive"),
     (b"7z\xbc\xaf", "archive"),
     (b"\x7fELF", "binary"),
     (b"MZ", "binary"),
 )
-REFUSALS = {
-    "empty": _("The file is empty. Choose a CSV file with one person a row."),
-    "image": _("This is a picture, not a list of people. Choose a CSV file."),
-    "workbook": _("This is a workbook or a ZIP archive. Open it in your program and save it as CSV, then import that."),
-    "archive": _("This is an archive. Unpack it and import the CSV file in it."),
-    "binary": _("This is not a text file. Choose a CSV file."),
-    "no_address": _("No column of this file holds e-mail addresses. Name the column “email” or check the file."),
-}
-
-
-class NotACsv(Exception):
-    """The file is refused as a whole; `reason` is a key of REFUSALS."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.message = REFUSALS[reason]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a file is read."""
-
-    encoding: str
-    delimiter: str
-
-
 def sniff_encoding(path: Path) -> str:
     """One of ENCODINGS. The whole file is looked at for UTF-8, its beginning for the rest. Raises NotACsv."""
     with path.open("rb") as file:

@@ -11,10 +11,12 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from mailhub.imports import queries, service
-from mailhub.imports.columns import EMAIL, NAME, Head, guess_mapping, look, read_head
+from mailhub.imports.columns import guess_mapping
+from mailhub.imports.head import Head, look, read_head
+from mailhub.imports.person import EMAIL, NAME
+from mailhub.imports.reading import DELIMITERS, ENCODINGS, NotACsv, Reading
 from mailhub.imports.rejected import SKIP_REASONS, rejected_csv, rejected_rows, sentence, skipped_counts
 from mailhub.imports.resources import ImportContext
-from mailhub.imports.sniff import DELIMITERS, ENCODINGS, NotACsv, Reading
 from mailhub.imports.tasks import run_import
 from mailhub.lists import queries as lists
 from mailhub.lists.fields import clean_field_name, known_fields
@@ -112,7 +114,7 @@ def columns(context: ImportContext, request: Request) -> Any:
         return htmx.redirect(request, import_url(request, row))
     path = service.path_of(request.registry.mailhub, row.stored_name)
     try:
-        head = read_head(path, Reading(row.encoding, row.delimiter))
+        head = read_head(path, Reading(row.encoding, row.delimiter, "csv"))
     except (NotACsv, FileNotFoundError):
         return _gone(request, row)
     values = {"list_id": str(row.list_id), "existing": "update", "encoding": row.encoding, "delimiter": row.delimiter}
@@ -139,10 +141,10 @@ def decide(context: ImportContext, request: Request) -> Any:
     reading = _reading(form.values, row)
     path = service.path_of(request.registry.mailhub, row.stored_name)
     try:
-        head = look(path, encoding=reading.encoding, delimiter=reading.delimiter)
+        head = look(path, reading)
     except (NotACsv, FileNotFoundError):
         return _gone(request, row)
-    same = reading == Reading(row.encoding, row.delimiter)
+    same = reading == Reading(row.encoding, row.delimiter, "csv")
     chosen = dict(form.values) | {"encoding": reading.encoding, "delimiter": reading.delimiter}
     if form.value is not None and form.value.action == "look":
         row.encoding, row.delimiter = reading.encoding, reading.delimiter
@@ -179,7 +181,9 @@ def _reading(values: dict[str, Any], row: SubscriberImport) -> Reading:
     encoding = values.get("encoding", row.encoding)
     delimiter = {"tab": "\t"}.get(values.get("delimiter", ""), values.get("delimiter", row.delimiter))
     return Reading(
-        encoding if encoding in ENCODINGS else row.encoding, delimiter if delimiter in DELIMITERS else row.delimiter
+        encoding if encoding in ENCODINGS else row.encoding,
+        delimiter if delimiter in DELIMITERS else row.delimiter,
+        "csv",
     )
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mailhub.lists.fields import MAX_FIELDS, clean_field_name
+from mailhub.lists.filters import LIST_STATUSES, PERSON_STATUSES
 from mailhub.lists.forms import MAX_VALUE, Address, Description, Language, ListName, PersonName, row_id
-from mailhub.lists.queries import LIST_STATUSES, PERSON_STATUSES, ListRow
+from mailhub.lists.queries import ListRow
+from mailhub.lists.tags import clean_tag
 from mailhub.models import (
     MailingList,
     OptIn,
     Subscriber,
     Subscription,
     SubscriptionStatus,
+    Tag,
     Visibility,
 )
 from mailhub.web.api import utc
@@ -51,7 +55,14 @@ def _status_filter(text: str) -> str:
     return text
 
 
+def _tag(name: str) -> str:
+    if not clean_tag(name):
+        raise Invalid(_("A tag has at most 80 characters."))
+    return clean_tag(name)
+
+
 Fields = Annotated[dict[str, Any], Field(max_length=MAX_FIELDS), AfterValidator(_values)]
+Tags = Annotated[list[Annotated[str, AfterValidator(_tag)]], Field(max_length=100)]
 Limit = Annotated[int, Field(ge=1, le=API_LIMIT_MAX)]
 
 
@@ -76,20 +87,33 @@ class PageQuery(Form):
     after: str | None = None
 
 
-class SubscriberQuery(PageQuery):
-    email: str | None = None
+class PeopleQuery(Form):
+    """What people are narrowed to; `since` and `until` are days of the project's zone, both included."""
+
     list_id: Id | None = None
     status: Annotated[str, AfterValidator(_status_filter)] | None = None
     q: Annotated[str, Field(max_length=200)] = ""
+    tag_id: Id | None = None
+    segment_id: Id | None = None
+    source: Annotated[str, Field(max_length=100)] = ""
+    since: date | None = None
+    until: date | None = None
+
+
+class SubscriberQuery(PeopleQuery, PageQuery):
+    email: str | None = None
 
 
 class SubscriberIn(Form):
-    """A person; `lists` are joined, none is left. A double opt-in list asks them to confirm by a letter."""
+    """A person; `lists` are joined and `tags` added, none is left or taken away. A double opt-in list asks them to
+    confirm by a letter.
+    """
 
     email: Address
     name: PersonName | None = None
     fields: Fields = Field(default_factory=dict)
     lists: Annotated[list[Id], Field(max_length=100)] = Field(default_factory=list)
+    tags: Tags = Field(default_factory=list)
     status: Literal["active", "unsubscribed"] | None = None
 
 
@@ -100,6 +124,7 @@ class SubscriberPatch(Form):
     name: PersonName | None = None
     fields: Fields | None = None
     lists: Annotated[list[Id], Field(max_length=100)] | None = None
+    tags: Tags | None = None
     status: Literal["active", "unsubscribed"] | None = None
 
 
@@ -139,6 +164,7 @@ class SubscriberOut(Form):
     name: str
     fields: dict[str, Any]
     lists: list[str]
+    tags: list[str]
     status: str
     subscriptions: list[SubscriptionOut]
     source: str
@@ -178,13 +204,16 @@ def list_out(row: ListRow, form_url: str | None) -> ListOut:
     )
 
 
-def subscriber_out(person: Subscriber, memberships: list[tuple[MailingList, Subscription]]) -> SubscriberOut:
+def subscriber_out(
+    person: Subscriber, memberships: list[tuple[MailingList, Subscription]], tags: list[Tag]
+) -> SubscriberOut:
     return SubscriberOut(
         id=str(person.id),
         email=person.email,
         name=person.name,
         fields=person.fields,
         lists=[str(one.list_id) for _list, one in memberships if one.status == SubscriptionStatus.SUBSCRIBED],
+        tags=[tag.name for tag in tags],
         status=person.status,
         subscriptions=[
             SubscriptionOut(

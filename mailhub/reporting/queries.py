@@ -273,6 +273,12 @@ class TimelineEvent:
     url: str
     code: int | None
     detail: str
+    #: Who made a hit: human, proxy, machine_open, scanner; empty: not said yet, or no hit.
+    actor: str = ""
+
+    @property
+    def by_machine(self) -> bool:
+        return self.actor in ("machine_open", "scanner")
 
 
 def share(part: int, whole: int) -> float | None:

@@ -62,7 +62,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
                 "lists.subscribers",
                 "users",
                 "subscribers:view",
-                ("lists.subscriber", "privacy.person"),
+                ("lists.subscriber", "lists.bulk", "lists.tag", "lists.field", "lists.duplicate", "privacy.person"),
             ),
             Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.", "stats.list")),
             Door(_("Imports"), "imports.index", "file-up", "imports:view", ("imports.",)),

@@ -98,6 +98,12 @@ function ask(from, opener, yes) {
 }
 window.addEventListener("pageshow", e => { if (e.persisted) all("[data-sent]").forEach(f => { delete f.dataset.sent; all("[aria-busy]", f).forEach(b => b.removeAttribute("aria-busy")); }); });
 
+/* <input type="checkbox" data-check-all="id">: ticks all boxes of that name in its form. */
+on("change", e => {
+  const b = e.target.closest?.("[data-check-all]");
+  if (b?.form) [...b.form.elements].forEach(i => { if (i.name === b.dataset.checkAll) i.checked = b.checked; });
+});
+
 /* Unsaved changes: <form data-guard>. */
 let dirty = new Set();
 const clean = f => dirty.delete(f);

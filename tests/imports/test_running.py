@@ -12,8 +12,8 @@ from sqlalchemy import text
 from mailhub.imports import running
 from mailhub.imports import service as imports
 from mailhub.imports.columns import guess_mapping
+from mailhub.imports.reading import NotACsv
 from mailhub.imports.service import MappingRefused, UploadTooLarge, folder
-from mailhub.imports.sniff import NotACsv
 from mailhub.imports.tasks import clean_imports, resume_imports, run_import
 from mailhub.models import (
     ImportRejectedRow,
