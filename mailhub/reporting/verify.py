@@ -52,9 +52,9 @@ class RepairBusy(Exception):
 def verify(engine: Engine, *, project_id: int | None = None, repair: bool = False) -> list[Difference]:
     """Every difference between rollups and raw events, of one project or of all; with `repair` they are mended.
 
-    Compared are days and campaigns that began after the oldest raw events, of the project where it keeps fewer. Nobody waits for it, and no week of raw
-    events is dropped meanwhile. Providers' days are counted by the table of domains that this code has: after it has
-    grown, one repair is due.
+    Compared are days and campaigns that began after the oldest raw events, of the project where it keeps fewer. Nobody
+    waits for it, and no week of raw events is dropped meanwhile. Providers' days are counted by the table of domains
+    that this code has: after it has grown, one repair is due.
     """
     with engine.begin() as connection:
         projects = connection.execute(SQL["all_projects"].text, {"project_id": project_id}).scalars().all()
@@ -121,7 +121,7 @@ def _recount(connection: Connection, projects: Sequence[int]) -> _Found:
         for name in ALL:
             statement = SQL[f"verify_{name}"]
             found[name] += connection.execute(statement.text, {bind: binds[bind] for bind in statement.binds})
-    return {name: rows for name, rows in found.items()}
+    return dict(found)
 
 
 def _by_floor(connection: Connection, projects: Sequence[int]) -> list[tuple[datetime, list[int]]]:
