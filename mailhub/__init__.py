@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 #: The rooms that have views on the site; their `tasks` are registered too.
 ROOMS = (
     "accounts", "projects", "background", "suppression", "segments", "lists", "imports", "signup", "preferences",
-    "events", "jobs", "delivery", "campaigns", "transactional", "tracking", "stats",
+    "privacy", "events", "jobs", "delivery", "campaigns", "transactional", "tracking", "stats", "exports",
 )  # fmt: skip
 
 

@@ -23,6 +23,8 @@ def includeme(config: Configurator) -> None:
     config.include(campaigns)
     config.include(transactional)
     config.include(stats)
+    config.include(privacy)
+    config.include(exports)
     config.include(tracking)
     config.include(api, route_prefix="/api/v1")
     config.add_route("api.reference", "/docs/api", factory=ROOT)
@@ -248,6 +250,28 @@ def stats(config: Configurator) -> None:
     add("stats.shared", "/r/{token}", factory=ROOT)
 
 
+def privacy(config: Configurator) -> None:
+    add = config.add_route
+    add("privacy.index", "/projects/{project}/privacy", factory=PROJECT)
+    erasure = "mailhub.privacy.resources.ErasureContext"
+    add("privacy.withdraw", "/projects/{project}/privacy/{erasure_id}/withdraw", factory=erasure)
+    subscriber = "mailhub.lists.resources.SubscriberContext"
+    add("privacy.person_export", "/projects/{project}/subscribers/{subscriber_id}/export", factory=subscriber)
+    add("privacy.person_erase", "/projects/{project}/subscribers/{subscriber_id}/erase", factory=subscriber)
+    # Public: by the token of a letter.
+    add("privacy.my_data", "/p/{token}/data", factory=ROOT)
+    add("privacy.my_erase", "/p/{token}/erase", factory=ROOT)
+
+
+def exports(config: Configurator) -> None:
+    add = config.add_route
+    add("exports.index", "/projects/{project}/exports", factory=PROJECT)
+    export = "mailhub.exports.resources.ExportContext"
+    add("exports.file", "/projects/{project}/exports/{export_id}/file", factory=export)
+    add("exports.cancel", "/projects/{project}/exports/{export_id}/cancel", factory=export)
+    add("exports.remove", "/projects/{project}/exports/{export_id}/remove", factory=export)
+
+
 def tracking(config: Configurator) -> None:
     """Without session or cookie: the token says everything. In production these have a process of their own."""
     add = config.add_route
@@ -265,6 +289,14 @@ def api(config: Configurator) -> None:
     add("api.list", "/lists/{list_id}", factory="mailhub.lists.resources.ListContext")
     add("api.subscribers", "/subscribers", factory=PROJECT)
     add("api.subscribers_batch", "/subscribers/batch", factory=PROJECT)
+    subscriber = "mailhub.lists.resources.SubscriberContext"
+    add("api.subscriber_data", "/subscribers/{subscriber_id}/data", factory=subscriber)
+    add("api.subscriber_erase", "/subscribers/{subscriber_id}/erase", factory=subscriber)
+    add("api.erasures", "/erasures", factory=PROJECT)
+    add("api.erasure", "/erasures/{erasure_id}", factory="mailhub.privacy.resources.ErasureContext")
+    add("api.exports", "/exports", factory=PROJECT)
+    add("api.export", "/exports/{export_id}", factory="mailhub.exports.resources.ExportContext")
+    add("api.export_file", "/exports/{export_id}/file", factory="mailhub.exports.resources.ExportContext")
     bulk = "mailhub.lists.resources.BulkContext"
     add("api.bulk", "/subscribers/bulk", factory=PROJECT)
     add("api.bulk_job", "/subscribers/bulk/{job_id}", factory=bulk)

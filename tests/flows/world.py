@@ -13,6 +13,7 @@ from pyramid.interfaces import IRoutesMapper
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mailhub.background import service as background
 from mailhub.delivery import service as delivery
 from mailhub.delivery.ids import new_message_id
 from mailhub.events.marking import Mark, mark_in
@@ -32,6 +33,7 @@ from mailhub.models import (
     CampaignVersion,
     ChunkLease,
     GlobalSuppression,
+    Erasure,
     ImportRejectedRow,
     Link,
     ListLetter,
@@ -41,6 +43,7 @@ from mailhub.models import (
     MessageState,
     OneTimeLink,
     Project,
+    ProjectJob,
     RateBucket,
     RelayHealth,
     RelayLane,
@@ -238,7 +241,16 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
     )  # fmt: skip
     session.add_all([share, over])
     session.commit()
+    export = _export(session, settings, project, owner)
+    waiting_erasure = Erasure(
+        project_id=project.id, way="own", subscriber_id=people[5].id, email_hash=b"h" * 32, sealed=b"",
+        due_at=datetime.now(UTC) + timedelta(hours=9),
+    )  # fmt: skip
+    session.add(waiting_erasure)
+    session.commit()
     world.values = {
+        "erasure_id": str(waiting_erasure.id),
+        "export_id": str(export.id),
         "project": project.slug,
         "list_id": str(readers.id),
         "subscriber_id": str(people[0].id),
@@ -305,6 +317,8 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "preferences.address": address.ask(
             session, people[1], f"new@{slug}.test", language=language, now=datetime.now(UTC)
         ),
+        "privacy.my_data": signer.sign(Kind.PREFERENCES, project=project.id, subscriber=people[2].id),
+        "privacy.my_erase": signer.sign(Kind.PREFERENCES, project=project.id, subscriber=people[2].id),
         "accounts.sign_in_link": link,
         "stats.shared": share_token,
     }
@@ -536,6 +550,35 @@ def _imports(
     )
     session.commit()
     return done, waiting, failed
+
+
+def _export(session: Session, settings: Settings, project: Project, owner: User) -> ProjectJob:
+    """A file that is there; beside it one being made and one that failed."""
+    name = background.new_name("csv")
+    background.path_of(settings, name).write_text("email,name\r\nann@people.test,'=Ann\r\n", encoding="utf-8")
+    now = datetime.now(UTC)
+    common = {"project_id": project.id, "kind": "exports.table", "requested_by": owner.id, "started_at": now}
+    export = ProjectJob(
+        **common, parameters={"what": "subscribers", "format": "csv"}, state="done", done=12_345, total=12_345,
+        file=name, file_name=f"{project.slug}-subscribers-2026-11-27.csv", file_bytes=37, finished_at=now,
+        expires_at=now + timedelta(days=7),
+    )  # fmt: skip
+    session.add_all(
+        [
+            export,
+            ProjectJob(
+                **common, parameters={"what": "events", "format": "xlsx"}, state="running", done=4_000,
+                file_name=f"{project.slug}-events-2026-11-27.xlsx", lease_owner="a worker",
+                lease_until=now + timedelta(hours=1),
+            ),
+            ProjectJob(
+                **common, parameters={"what": "segment", "format": "csv", "of": 1}, state="failed",
+                error="segment_id_broken", file_name=f"{project.slug}-segment-Old-2026-11-27.csv", finished_at=now,
+            ),
+        ]
+    )  # fmt: skip
+    session.commit()
+    return export
 
 
 def made_report(session: Session, settings: Settings) -> ReportJob:
