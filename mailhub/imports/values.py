@@ -32,6 +32,8 @@ _MONTH = {word: number for number, words in enumerate(_MONTHS, start=1) for word
 ENOUGH, MAX_CHOICES, MAX_CHOICE = 50, 8, 40
 
 _NUMBER = re.compile(r"[+\-−]?(\d{1,3}(?:[ \u00a0\u202f']\d{3})+|\d+)(?:[.,](\d+))?", re.ASCII)
+#: `1,234` is more than a thousand in one country and little more than one in another.
+_TWO_WAYS = re.compile(r"[+\-−]?[1-9]\d{0,2},\d{3}", re.ASCII)
 _GROUPED = re.compile(r"[+\-−]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
 _DIGITS_DATE = re.compile(r"(\d{1,4})([./\-])(\d{1,2})\2(\d{1,4})(?:\s*г\.?)?", re.ASCII)
 _WORD_DATE = re.compile(r"(\d{1,2})[ \-.]+([^\W\d]+)\.?,?[ \-.]+(\d{4})(?:\s*(?:г\.?|года))?")
@@ -78,14 +80,14 @@ def reader(field_type: str, *, choices: Sequence[str] = (), order: str = DMY) ->
 
 
 def read_number(text: str) -> int | float:
-    """`12`, `-1 234,5`, `1,234.50`; raises BadValue. A whole number stays one."""
+    """`12`, `-1 234,5`, `1,234.50`; raises BadValue, also for `1,234`. A whole number stays one."""
     text = text.strip()
     if len(text) > 40:
         raise BadValue(text)
     if _GROUPED.fullmatch(text) and (text.count(",") > 1 or "." in text):
         text = text.replace(",", "")
     match = _NUMBER.fullmatch(text)
-    if match is None:
+    if match is None or _TWO_WAYS.fullmatch(text):
         raise BadValue(text)
     whole = re.sub(r"\D", "", match[1])
     sign = -1 if text[0] in "-−" else 1

@@ -19,6 +19,7 @@ BAD = object()
         ("number", "12.0", 12), ("number", "1\u00a0234,50", 1234.5), ("number", "−3", -3), ("number", "0,1", 0.1),
         ("number", "12a", BAD), ("number", "1 2", BAD), ("number", "1.2.3", BAD), ("number", "9" * 16, BAD),
         ("number", "nan", BAD), ("number", "1e5", BAD), ("number", "١٢", BAD), ("number", "-", BAD),
+        ("number", "1,234", BAD), ("number", "0,123", 0.123), ("number", "1,234,567", 1234567),
         ("boolean", "yes", True), ("boolean", "НЕТ", False), ("boolean", "1", True), ("boolean", "FALSE", False),
         ("boolean", "Истина", True), ("boolean", "maybe", BAD),
         ("date", "2026-11-27", "2026-11-27"), ("date", "27.11.2026", "2026-11-27"), ("date", "27/11/26", "2026-11-27"),
