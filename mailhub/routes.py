@@ -177,6 +177,8 @@ def signup(config: Configurator) -> None:
     add("signup.page", "/s/{token}", factory=ROOT)
     add("signup.look", "/s/{token}/look.css", factory=ROOT)
     add("signup.confirm", "/c/{token}", factory=ROOT)
+
+
 def preferences(config: Configurator) -> None:
     add = config.add_route
     add("preferences.settings", "/projects/{project}/preferences", factory=PROJECT)
