@@ -64,11 +64,15 @@ _KNOWN = text(
         ORDER BY q.email_key LIMIT 1
     ) AS p ON true
     LEFT JOIN LATERAL (
-        SELECT count(*) FILTER (WHERE q.status = 'unsubscribed') = cardinality(:lists) AS has_left
-        FROM subscription AS q
-        WHERE q.project_id = :project AND q.list_id = ANY(:lists)
-            AND q.subscriber_id >= p.id AND q.subscriber_id <= p.id
-    ) AS n ON p.id IS NOT NULL
+        SELECT bool_and(coalesce(m.status = 'unsubscribed', false)) AS has_left
+        FROM unnest(CAST(:lists AS bigint[])) AS l (id)
+        LEFT JOIN LATERAL (
+            SELECT q.status FROM subscription AS q
+            WHERE q.project_id = :project AND q.list_id = l.id AND q.subscriber_id >= p.id AND q.subscriber_id <= p.id
+            ORDER BY q.subscriber_id LIMIT 1
+        ) AS m ON true
+        WHERE p.id IS NOT NULL
+    ) AS n ON true
     WHERE s.project_id = :project AND s.import_id = :import
         AND (x.id IS NOT NULL OR p.id IS NOT NULL OR s.email_key = ANY(:stopped))
     """
@@ -83,7 +87,11 @@ _BEFORE = text(
     WITH found AS MATERIALIZED (
         SELECT p.id, p.name, p.fields, p.updated_at, s.name AS name_given, s.fields AS fields_given
         FROM unnest(CAST(:lines AS bigint[]), CAST(:people AS bigint[])) AS k (line, id)
-        JOIN import_staging AS s ON s.project_id = :project AND s.import_id = :import AND s.line = k.line
+        CROSS JOIN LATERAL (
+            SELECT q.name, q.fields, q.tags FROM import_staging AS q
+            WHERE q.project_id = :project AND q.import_id = :import AND q.line >= k.line AND q.line <= k.line
+            ORDER BY q.line LIMIT 1
+        ) AS s
         CROSS JOIN LATERAL (
             SELECT q.id, q.name, q.fields, q.updated_at FROM subscriber AS q
             WHERE q.project_id = :project AND q.id >= k.id AND q.id <= k.id ORDER BY q.id LIMIT 1
@@ -143,10 +151,11 @@ _LISTS_BEFORE = text(
     SELECT :project, :import, n.subscriber_id,
         jsonb_object_agg(n.list_id, jsonb_build_object('status', n.status, 'source', n.source))
     FROM unnest(CAST(:people AS bigint[])) AS k (id)
+    CROSS JOIN unnest(CAST(:lists AS bigint[])) AS l (id)
     CROSS JOIN LATERAL (
         SELECT q.subscriber_id, q.list_id, q.status, q.source FROM subscription AS q
-        WHERE q.project_id = :project AND q.list_id = ANY(:lists)
-            AND q.subscriber_id >= k.id AND q.subscriber_id <= k.id
+        WHERE q.project_id = :project AND q.list_id = l.id AND q.subscriber_id >= k.id AND q.subscriber_id <= k.id
+        ORDER BY q.subscriber_id LIMIT 1
     ) AS n
     WHERE n.status = 'unconfirmed'
     GROUP BY n.subscriber_id
@@ -261,16 +270,23 @@ _WOULD_CHANGE = text(
     """
     SELECT count(*)
     FROM unnest(CAST(:lines AS bigint[]), CAST(:people AS bigint[])) AS k (line, id)
-    JOIN import_staging AS s ON s.project_id = :project AND s.import_id = :import AND s.line = k.line
+    CROSS JOIN LATERAL (
+        SELECT q.name, q.fields, q.tags FROM import_staging AS q
+        WHERE q.project_id = :project AND q.import_id = :import AND q.line >= k.line AND q.line <= k.line
+        ORDER BY q.line LIMIT 1
+    ) AS s
     CROSS JOIN LATERAL (
         SELECT q.id, q.name, q.fields FROM subscriber AS q
         WHERE q.project_id = :project AND q.id >= k.id AND q.id <= k.id ORDER BY q.id LIMIT 1
     ) AS p
     CROSS JOIN LATERAL (
-        SELECT count(*) AS n, count(*) FILTER (WHERE q.status = 'unconfirmed') AS waiting
-        FROM subscription AS q
-        WHERE q.project_id = :project AND q.list_id = ANY(:lists)
-            AND q.subscriber_id >= p.id AND q.subscriber_id <= p.id
+        SELECT count(x.status) AS n, count(*) FILTER (WHERE x.status = 'unconfirmed') AS waiting
+        FROM unnest(CAST(:lists AS bigint[])) AS l (id)
+        LEFT JOIN LATERAL (
+            SELECT q.status FROM subscription AS q
+            WHERE q.project_id = :project AND q.list_id = l.id AND q.subscriber_id >= p.id AND q.subscriber_id <= p.id
+            ORDER BY q.subscriber_id LIMIT 1
+        ) AS x ON true
     ) AS n
     WHERE (:update AND (coalesce(nullif(s.name, ''), p.name) <> p.name OR NOT p.fields @> s.fields))
         OR n.n < cardinality(:lists) OR (:status = 'subscribed' AND n.waiting > 0)
