@@ -17,8 +17,10 @@ from mailhub.models.audience import (
     ConsentKind,
     ConsentText,
     FieldType,
+    ListBounceDay,
     ListCount,
     ListDay,
+    ListSourceDay,
     MailingList,
     OptIn,
     Subscriber,
@@ -51,6 +53,7 @@ from mailhub.models.delivery import (
     QueueMinute,
     WorkerHeartbeat,
 )
+from mailhub.models.erasure import Erasure, ErasureState, ErasureWay
 from mailhub.models.feed import FeedCursor, HitSpool, HitTaint
 from mailhub.models.message import (
     Actor,
@@ -71,6 +74,7 @@ from mailhub.models.person import (
     SubscriberNote,
     SubscriberView,
 )
+from mailhub.models.preferences import AddressChange, CampaignLeaving, Leaving, LeavingDay, LeavingReason
 from mailhub.models.project import Project, Sender
 from mailhub.models.project_job import ProjectJob
 from mailhub.models.rename import RenameJob, RenameKind, RenameState
@@ -87,9 +91,28 @@ from mailhub.models.rollup import (
     ProjectDay,
     ProjectProviderDay,
 )
-from mailhub.models.segment import AudienceSide, CampaignSegment, Segment, SubscriberActivity
+from mailhub.models.segment import (
+    ActivityPlace,
+    AudienceSide,
+    CampaignSegment,
+    EngagementBand,
+    Segment,
+    SubscriberActivity,
+)
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
 from mailhub.models.share import StatsShare
+from mailhub.models.signup import (
+    FormState,
+    LetterKind,
+    ListLetter,
+    PauseReason,
+    SignUpCap,
+    SignUpDay,
+    SignUpForm,
+    SignUpFormList,
+    SignUpSubmission,
+    SubmissionState,
+)
 from mailhub.models.subscriber_import import (
     ImportChange,
     ImportList,
@@ -98,7 +121,7 @@ from mailhub.models.subscriber_import import (
     ImportState,
     SubscriberImport,
 )
-from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionReason
+from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionCount, SuppressionReason
 from mailhub.models.throttle import (
     Canary,
     ConnectionSlot,
@@ -110,7 +133,9 @@ from mailhub.models.throttle import (
 )
 
 __all__ = [
+    "ActivityPlace",
     "Actor",
+    "AddressChange",
     "AdminToken",
     "ApiKey",
     "AudienceSide",
@@ -124,6 +149,7 @@ __all__ = [
     "CampaignDomain",
     "CampaignHour",
     "CampaignLane",
+    "CampaignLeaving",
     "CampaignLinkReaction",
     "CampaignLinkStats",
     "CampaignList",
@@ -139,9 +165,14 @@ __all__ = [
     "ConsentKind",
     "ConsentText",
     "DomainStatus",
+    "EngagementBand",
+    "Erasure",
+    "ErasureState",
+    "ErasureWay",
     "EventType",
     "FeedCursor",
     "FieldType",
+    "FormState",
     "GlobalSuppression",
     "HitSpool",
     "HitTaint",
@@ -154,9 +185,16 @@ __all__ = [
     "JobKind",
     "JobState",
     "LeaseState",
+    "Leaving",
+    "LeavingDay",
+    "LeavingReason",
+    "LetterKind",
     "Link",
+    "ListBounceDay",
     "ListCount",
     "ListDay",
+    "ListLetter",
+    "ListSourceDay",
     "MailingList",
     "Membership",
     "Message",
@@ -166,6 +204,7 @@ __all__ = [
     "MessageState",
     "OneTimeLink",
     "OptIn",
+    "PauseReason",
     "PeriodicHistory",
     "PeriodicRun",
     "Project",
@@ -188,8 +227,14 @@ __all__ = [
     "Segment",
     "Sender",
     "SendingDomain",
+    "SignUpCap",
+    "SignUpDay",
+    "SignUpForm",
+    "SignUpFormList",
+    "SignUpSubmission",
     "SkipReason",
     "StatsShare",
+    "SubmissionState",
     "Subscriber",
     "SubscriberActivity",
     "SubscriberChange",
@@ -205,6 +250,7 @@ __all__ = [
     "Subscription",
     "SubscriptionStatus",
     "Suppression",
+    "SuppressionCount",
     "SuppressionReason",
     "SuspectDecision",
     "Tag",

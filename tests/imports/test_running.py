@@ -123,7 +123,7 @@ def test_formula_apostrophe_of_our_own_exports_is_taken_off(importer):
         (b"\xef\xbb\xbf", "empty"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x01\x00" + bytes(range(256)) * 20, "image"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(range(256)) * 20, "image"),
-        (b"PK\x03\x04\x14\x00\x00\x00\x08\x00" + bytes(range(256)) * 4, "workbook"),
+        (b"PK\x03\x04\x14\x00\x00\x00\x08\x00" + bytes(range(256)) * 4, "archive_broken"),
         (random.Random(1).randbytes(5000), "binary"),
         (b"name,city\nAnna,Ufa\n", "no_address"),
         (b"just a text\nwithout any column\n", "no_address"),
