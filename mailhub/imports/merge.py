@@ -13,10 +13,13 @@ from sqlalchemy.orm import Session
 
 from mailhub.imports.batches import Batch, Source, refused, staged
 from mailhub.lists.tags import ensure_tags
+from mailhub.suppression import service as suppression
 
 COUNT_KEYS = ("created", "updated", "unchanged", "skipped", "rejected")
 #: Rows that were left alone on purpose stand with the rejected ones, under reasons with this beginning.
 SKIPPED = "skipped_"
+#: Addresses that are looked up on the stop lists together.
+LOOKED_UP = 2_000
 
 STAGED = (
     "COPY import_staging (project_id, import_id, line, email, email_key, email_domain, name, fields, tags, consent_at,"
@@ -77,6 +80,12 @@ _KNOWN = text(
         AND (x.id IS NOT NULL OR p.id IS NOT NULL OR s.email_key = ANY(:stopped))
     """
 ).bindparams(bindparam("lists", type_=_IDS))
+_HAS_OTHERS = text(
+    """
+    SELECT EXISTS (SELECT FROM global_suppression)
+        OR EXISTS (SELECT FROM suppression WHERE project_id = :project AND email_hash IS NOT NULL)
+    """
+)
 _LEAVE_ALONE = text(
     "DELETE FROM import_staging WHERE project_id = :project AND import_id = :import AND line = ANY(:lines)"
 ).bindparams(bindparam("lines", type_=_IDS))
@@ -339,7 +348,10 @@ def stage(dbsession: Session, source: Source, batch: Batch) -> Known:
 
     Rows that are left alone are listed too, and not in the staging any more. The same for a check and for an import.
     """
-    values = {"project": source.project_id, "import": source.import_id, "lists": list(source.list_ids), "stopped": []}
+    values = {
+        "project": source.project_id, "import": source.import_id, "lists": list(source.list_ids),
+        "stopped": _stopped(dbsession, source.project_id, batch),
+    }  # fmt: skip
     dbsession.execute(_PLAN)
     dbsession.execute(_SWEEP_OUT, values)
     connection = driver_connection(dbsession)
@@ -363,6 +375,19 @@ def stage(dbsession: Session, source: Source, batch: Batch) -> Known:
         with connection.cursor() as cursor:
             _copy(cursor, REFUSED, listed)
     return known
+
+
+def _stopped(dbsession: Session, project_id: int, batch: Batch) -> list[str]:
+    """Addresses that are stopped otherwise than by their own name on the project's list: erased people, of whom there
+    is a hash, and the operator's list. Most projects have neither, and nothing is asked then.
+    """
+    if not dbsession.execute(_HAS_OTHERS, {"project": project_id}).scalar_one():
+        return []
+    keys = [person.address.key for person in batch.people]
+    found: set[str] = set()
+    for start in range(0, len(keys), LOOKED_UP):
+        found |= suppression.suppressed_among(dbsession, project_id, keys[start : start + LOOKED_UP])
+    return sorted(found)
 
 
 def take_turn(dbsession: Session, project_id: int) -> None:
