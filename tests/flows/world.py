@@ -19,6 +19,8 @@ from mailhub.delivery.ids import new_message_id
 from mailhub.events.marking import Mark, mark_in
 from mailhub.events.service import Event, append_in
 from mailhub.imports import service as imports
+from mailhub.imports.columns import guess_mapping
+from mailhub.imports.rules import Rules
 from mailhub.jobs import files
 from mailhub.mail.lane import LANES
 from mailhub.mail.tokens import Kind, Signer
@@ -32,8 +34,9 @@ from mailhub.models import (
     CampaignStats,
     CampaignVersion,
     ChunkLease,
-    GlobalSuppression,
     Erasure,
+    GlobalSuppression,
+    ImportList,
     ImportRejectedRow,
     Link,
     ListLetter,
@@ -530,24 +533,38 @@ def _imports(
     waiting = imports.create_import(
         session, project_id=project.id, list_id=list_id, file_name="new people.csv", upload=upload, user_id=owner.id
     )
+    imports.save_mapping(session, waiting, guess_mapping(upload.head))
+    rules = Rules(tags=("fair",), consent_source="Book fair, Kazan")
+    imports.save_rules(session, waiting, list_ids=[list_id], rules=rules, statement=str(imports.CONSENT))
+    grade = {
+        "letter": "C", "points": 30, "rows": 9, "people": 7, "counts": {"never_seen": 6},
+        "reasons": [{"signal": "role", "count": 3, "share": 0.3333, "points": 30, "example": ""}],
+        "misspelt": [["gmial.com", "gmail.com", 2]],
+    }  # fmt: skip
+    counts = {"total": 9, "created": 6, "updated": 1, "unchanged": 1, "skipped": 1, "rejected": 1}
+    waiting.grade, waiting.checked = grade, counts | {"of": imports.settings_digest(session, waiting)}
     common = {
         "project_id": project.id, "list_id": list_id, "encoding": "utf-8", "delimiter": ";",
         "mapping": {"E-mail": "email"}, "headers": ["E-mail"], "created_by": owner.id,
-        "started_at": now - timedelta(minutes=2),
-        "finished_at": now,
+        "started_at": now - timedelta(minutes=2), "finished_at": now,
     }  # fmt: skip
     done = SubscriberImport(
         **common, state="done", file_name="people.csv", stored_name="gone.csv", rows_total=9, rows_created=6,
-        rows_updated=1, rows_skipped=1, rows_rejected=1,
+        rows_updated=1, rows_skipped=1, rows_rejected=1, grade=grade, rules=rules.as_json(),
     )  # fmt: skip
     failed = SubscriberImport(
         **common, state="failed", file_name="photo.csv", stored_name="gone2.csv", error="file_gone", rows_total=0
     )
     session.add_all([done, failed])
     session.flush()
-    session.add(
-        ImportRejectedRow(project_id=project.id, import_id=done.id, line=7, reason="email", raw="nobody;No Address;")
-    )
+    session.add_all(ImportList(project_id=project.id, import_id=one.id, list_id=list_id) for one in (done, failed))
+    session.add_all(
+        ImportRejectedRow(
+            project_id=project.id, import_id=one.id, line=7, reason="no_at", raw="nobody;No Address;",
+            cells=["nobody", "No Address", ""],
+        )
+        for one in (done, waiting)
+    )  # fmt: skip
     session.commit()
     return done, waiting, failed
 
