@@ -55,7 +55,8 @@ def test_a_choice_is_kept_as_it_is_declared():
     ("kind", "value", "english", "russian"),
     [
         ("number", 1234.5, "1,234.5", "1\u00a0234,5"), ("date", "2026-11-27", "27 Nov 2026", "27 нояб. 2026"),
-        ("boolean", True, "Yes", "Да"), ("text", "x", "x", "x"), ("date", "soon", "soon", "soon"), ("text", None, "", ""),
+        ("boolean", True, "Yes", "Да"), ("text", "x", "x", "x"), ("date", "soon", "soon", "soon"),
+        ("text", None, "", ""),
     ],
 )  # fmt: skip
 def test_values_are_shown_as_people_read_them(kind, value, english, russian):
