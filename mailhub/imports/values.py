@@ -29,7 +29,7 @@ _MONTHS = (
 _MONTH = {word: number for number, words in enumerate(_MONTHS, start=1) for word in words.split()}
 
 #: A choice is guessed where so many cells hold so few different values, none longer than this.
-ENOUGH, MAX_CHOICES, MAX_CHOICE = 20, 8, 40
+ENOUGH, MAX_CHOICES, MAX_CHOICE = 50, 8, 40
 
 _NUMBER = re.compile(r"[+\-−]?(\d{1,3}(?:[ \u00a0\u202f']\d{3})+|\d+)(?:[.,](\d+))?", re.ASCII)
 _GROUPED = re.compile(r"[+\-−]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
@@ -198,7 +198,7 @@ def guess_type(cells: Iterable[str]) -> Guess:
     order = _order_of(distinct)
     if order:
         return Guess(FieldType.DATE, order)
-    if len(filled) >= ENOUGH and len(distinct) <= MAX_CHOICES and max(map(len, distinct)) <= MAX_CHOICE:
+    if len(filled) >= ENOUGH and 2 <= len(distinct) <= MAX_CHOICES and max(map(len, distinct)) <= MAX_CHOICE:
         return Guess(FieldType.CHOICE, choices=tuple(distinct))
     return Guess(FieldType.TEXT)
 

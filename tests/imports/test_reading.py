@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailhub.imports.columns import guess_mapping
+from mailhub.imports.encodings import likely_pages
 from mailhub.imports.head import look
 from mailhub.imports.rows import MAX_ROW, RowReader
 from mailhub.imports.seen import Seen
-from mailhub.imports.sniff import guess_cyrillic
 from mailhub.lists.fields import clean_field_name
 
 RUSSIAN = ["Анна Иванова", "Пётр Щукин", "МАРИЯ", "Юлия Жукова", "ООО Ромашка", "Екатеринбург", "Олег", "Ян"]
@@ -23,7 +23,7 @@ RUSSIAN = ["Анна Иванова", "Пётр Щукин", "МАРИЯ", "Юл
 @pytest.mark.parametrize("word", RUSSIAN)
 def test_a_single_russian_cell_shows_its_code_page(codec, word):
     data = f"a@b.ru;{word}".encode(codec)
-    guess = guess_cyrillic(data)
+    guess = likely_pages(data)[0]
     assert data.decode(guess) == f"a@b.ru;{word}"
 
 
