@@ -15,23 +15,26 @@ from sqlalchemy.dialects.postgresql import INET, insert
 from sqlalchemy.orm import Session
 
 from mailhub.events.renames import request_rename
+from mailhub.lists import consents
 from mailhub.lists.fields import ensure_fields
 from mailhub.mail.address import Address, parse_address
 from mailhub.models import (
     Campaign,
     CampaignList,
     CampaignState,
+    ConsentKind,
+    ImportList,
     MailingList,
     OptIn,
     RenameKind,
     Subscriber,
-    SubscriberImport,
     SubscriberStatus,
     Subscription,
     SubscriptionStatus,
-    Suppression,
+    Tracking,
     Visibility,
 )
+from mailhub.suppression import service as suppression
 
 #: Campaigns in these states will still write to their lists.
 UNSENT = (CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.SENDING, CampaignState.PAUSED)
@@ -74,6 +77,7 @@ def create_list(
     opt_in: str = OptIn.SINGLE,
     visibility: str = Visibility.PRIVATE,
     language: str = "",
+    tracking: str = Tracking.FULL,
 ) -> MailingList:
     """A new, empty list."""
     mailing_list = MailingList(
@@ -83,6 +87,7 @@ def create_list(
         opt_in=opt_in,
         visibility=visibility,
         language=language,
+        tracking=tracking,
     )
     dbsession.add(mailing_list)
     dbsession.flush()
@@ -91,12 +96,12 @@ def create_list(
 
 
 def update_list(dbsession: Session, mailing_list: MailingList, **changes: str) -> None:
-    """Change name, description, opt_in, visibility or language; who is subscribed stays subscribed.
+    """Change name, description, opt_in, visibility, language or tracking; who is subscribed stays subscribed.
 
     The list's name in letters and events that are there follows (`mailhub.events.rename`).
     """
     renamed = "name" in changes and mailing_list.name != changes["name"]
-    for name in ("name", "description", "opt_in", "visibility", "language"):
+    for name in ("name", "description", "opt_in", "visibility", "language", "tracking"):
         if name in changes:
             setattr(mailing_list, name, changes[name])
     dbsession.flush()
@@ -141,8 +146,8 @@ def delete_list(dbsession: Session, mailing_list: MailingList) -> bool:
             select(CampaignList.campaign_id)
             .where(CampaignList.project_id == key[0], CampaignList.list_id == key[1])
             .exists(),
-            select(SubscriberImport.id)
-            .where(SubscriberImport.project_id == key[0], SubscriberImport.list_id == key[1])
+            select(ImportList.import_id)
+            .where(ImportList.project_id == key[0], ImportList.list_id == key[1])
             .exists(),
         )
     )
@@ -255,13 +260,8 @@ def set_person_status(dbsession: Session, *, project_id: int, subscriber_id: int
 
 
 def is_suppressed(dbsession: Session, *, project_id: int, email_key: str) -> bool:
-    """Whether the address is on the project's stop list now."""
-    found = select(Suppression.id).where(
-        Suppression.project_id == project_id,
-        Suppression.email_key == email_key,
-        or_(Suppression.expires_at.is_(None), Suppression.expires_at > func.now()),
-    )
-    return dbsession.scalar(found) is not None
+    """Whether the address is on the project's stop list or the operator's now."""
+    return suppression.is_suppressed(dbsession, project_id, email_key)
 
 
 # Subscriptions
@@ -277,11 +277,13 @@ def subscribe(
     source: str = "",
     ip: str | None = None,
     rejoin: bool = False,
+    text: str = "",
+    user_agent: str = "",
 ) -> str:
-    """Put a person into a list; gives the status that they have in it now.
+    """Put a person into a list; gives the status that they have in it now. A change is recorded as a consent.
 
     Who has left stays out unless `rejoin` says that they themselves, or somebody who answers for it, want them back.
-    Who is subscribed already stays so, with the consent as it was first recorded.
+    Who is subscribed already stays so, with the consent as it was first recorded. `text` is what they agreed to.
     """
     person = dbsession.get_one(Subscriber, (project_id, subscriber_id))
     if person.status == SubscriberStatus.UNSUBSCRIBED and not rejoin:
@@ -292,13 +294,18 @@ def subscribe(
     new = statement.excluded
     confirmed = (Subscription.status == SubscriptionStatus.UNCONFIRMED) & (new.status == SubscriptionStatus.SUBSCRIBED)
     has_left = Subscription.status == SubscriptionStatus.UNSUBSCRIBED
-    dbsession.execute(
+    changed = dbsession.scalar(
         statement.on_conflict_do_update(
             index_elements=["project_id", "list_id", "subscriber_id"],
             set_={"status": new.status, "source": new.source, "ip": new.ip, "unsubscribed_at": None},
             where=confirmed | has_left if rejoin else confirmed,
-        )
+        ).returning(Subscription.list_id)
     )
+    if changed is not None:
+        consents.record(
+            dbsession, project_id=project_id, subscriber_id=subscriber_id, list_id=list_id,
+            kind=consents.kind_of(status, source), source=source, text=text, ip=ip, user_agent=user_agent,
+        )  # fmt: skip
     row = dbsession.get_one(Subscription, (project_id, list_id, subscriber_id), populate_existing=True)
     if rejoin and row.status == SubscriptionStatus.SUBSCRIBED:
         set_person_status(dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE)
@@ -312,11 +319,15 @@ def unsubscribe(
     subscriber_id: int,
     list_ids: Sequence[int] | None = None,
     campaign_id: int | None = None,
+    source: str = "",
+    ip: str | None = None,
+    user_agent: str = "",
 ) -> list[int]:
     """Take a person out of these lists (None: out of all); gives the ids of the lists that they have left now.
 
     Who is in no list any more, or wanted to leave all, becomes `unsubscribed` as a person. Twice is harmless.
-    `campaign_id` says by whose letter; the caller stores the event, which keeps it.
+    `campaign_id` says by whose letter; the caller stores the event, which keeps it. That the consents have ended is
+    recorded, with the way (`source`: manual, api, page, preferences, one_click).
     """
     leaving = (
         update(Subscription)
@@ -332,6 +343,10 @@ def unsubscribe(
     if list_ids is not None:
         leaving = leaving.where(Subscription.list_id.in_(list_ids))
     left = sorted(dbsession.scalars(leaving))
+    consents.record_many(
+        dbsession, project_id=project_id, subscriber_id=subscriber_id, list_ids=left, kind=ConsentKind.WITHDRAWN,
+        source=source, ip=ip, user_agent=user_agent,
+    )  # fmt: skip
     if list_ids is None or (left and not _is_in_any_list(dbsession, project_id, subscriber_id)):
         set_person_status(
             dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.UNSUBSCRIBED
@@ -357,8 +372,17 @@ def _is_in_any_list(dbsession: Session, project_id: int, subscriber_id: int) -> 
     return dbsession.scalar(live) is not None
 
 
-def resubscribe(dbsession: Session, *, project_id: int, subscriber_id: int, list_ids: Sequence[int]) -> list[int]:
-    """Undo `unsubscribe` for these lists; gives the ids of the lists that they are in again."""
+def resubscribe(
+    dbsession: Session,
+    *,
+    project_id: int,
+    subscriber_id: int,
+    list_ids: Sequence[int],
+    source: str = "",
+    ip: str | None = None,
+    user_agent: str = "",
+) -> list[int]:
+    """Undo `unsubscribe` for these lists; gives the ids of the lists that they are in again. It is recorded."""
     back = (
         update(Subscription)
         .where(
@@ -372,13 +396,24 @@ def resubscribe(dbsession: Session, *, project_id: int, subscriber_id: int, list
         .returning(Subscription.list_id)
     )
     joined = sorted(dbsession.scalars(back))
+    consents.record_many(
+        dbsession, project_id=project_id, subscriber_id=subscriber_id, list_ids=joined, kind=ConsentKind.GIVEN,
+        source=source, ip=ip, user_agent=user_agent,
+    )  # fmt: skip
     if joined:
         set_person_status(dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE)
     return joined
 
 
 def confirm(
-    dbsession: Session, *, project_id: int, subscriber_id: int, list_id: int, asked_at: datetime, ip: str | None = None
+    dbsession: Session,
+    *,
+    project_id: int,
+    subscriber_id: int,
+    list_id: int,
+    asked_at: datetime,
+    ip: str | None = None,
+    user_agent: str = "",
 ) -> bool | None:
     """A person confirms by the link of a letter from `asked_at`. True: subscribed by it; False: was subscribed already.
 
@@ -399,10 +434,15 @@ def confirm(
             status=SubscriptionStatus.SUBSCRIBED, confirmed_at=func.clock_timestamp(), unsubscribed_at=None,
             ip=func.coalesce(cast(ip, INET), Subscription.ip),
         )
-        .returning(Subscription.list_id)
+        .returning(Subscription.source)
         .execution_options(synchronize_session="fetch")
     )  # fmt: skip
-    if confirmed.one_or_none() is not None:
+    source = confirmed.one_or_none()
+    if source is not None:
+        consents.record(
+            dbsession, project_id=project_id, subscriber_id=subscriber_id, list_id=list_id,
+            kind=ConsentKind.CONFIRMED, source=source, ip=ip, user_agent=user_agent,
+        )  # fmt: skip
         set_person_status(dbsession, project_id=project_id, subscriber_id=subscriber_id, status=SubscriberStatus.ACTIVE)
         return True
     now = dbsession.get(Subscription, (project_id, list_id, subscriber_id))

@@ -17,8 +17,10 @@ from mailhub.models.audience import (
     ConsentKind,
     ConsentText,
     FieldType,
+    ListBounceDay,
     ListCount,
     ListDay,
+    ListSourceDay,
     MailingList,
     OptIn,
     Subscriber,
@@ -51,6 +53,7 @@ from mailhub.models.delivery import (
     QueueMinute,
     WorkerHeartbeat,
 )
+from mailhub.models.erasure import Erasure, ErasureState, ErasureWay
 from mailhub.models.feed import FeedCursor, HitSpool, HitTaint
 from mailhub.models.message import (
     Actor,
@@ -64,6 +67,14 @@ from mailhub.models.message import (
     Queue,
     SkipReason,
 )
+from mailhub.models.person import (
+    SubscriberChange,
+    SubscriberColumns,
+    SubscriberDuplicate,
+    SubscriberNote,
+    SubscriberView,
+)
+from mailhub.models.preferences import AddressChange, CampaignLeaving, Leaving, LeavingDay, LeavingReason
 from mailhub.models.project import Project, Sender
 from mailhub.models.project_job import ProjectJob
 from mailhub.models.rename import RenameJob, RenameKind, RenameState
@@ -90,13 +101,27 @@ from mailhub.models.segment import (
 )
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
 from mailhub.models.share import StatsShare
+from mailhub.models.signup import (
+    FormState,
+    LetterKind,
+    ListLetter,
+    PauseReason,
+    SignUpCap,
+    SignUpDay,
+    SignUpForm,
+    SignUpFormList,
+    SignUpSubmission,
+    SubmissionState,
+)
 from mailhub.models.subscriber_import import (
+    ImportChange,
+    ImportList,
     ImportRejectedRow,
     ImportStaging,
     ImportState,
     SubscriberImport,
 )
-from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionReason
+from mailhub.models.suppression import GlobalSuppression, Suppression, SuppressionCount, SuppressionReason
 from mailhub.models.throttle import (
     Canary,
     ConnectionSlot,
@@ -110,6 +135,7 @@ from mailhub.models.throttle import (
 __all__ = [
     "ActivityPlace",
     "Actor",
+    "AddressChange",
     "AdminToken",
     "ApiKey",
     "AudienceSide",
@@ -123,6 +149,7 @@ __all__ = [
     "CampaignDomain",
     "CampaignHour",
     "CampaignLane",
+    "CampaignLeaving",
     "CampaignLinkReaction",
     "CampaignLinkStats",
     "CampaignList",
@@ -139,22 +166,35 @@ __all__ = [
     "ConsentText",
     "DomainStatus",
     "EngagementBand",
+    "Erasure",
+    "ErasureState",
+    "ErasureWay",
     "EventType",
     "FeedCursor",
     "FieldType",
+    "FormState",
     "GlobalSuppression",
     "HitSpool",
     "HitTaint",
     "IdempotencyKey",
+    "ImportChange",
+    "ImportList",
     "ImportRejectedRow",
     "ImportStaging",
     "ImportState",
     "JobKind",
     "JobState",
     "LeaseState",
+    "Leaving",
+    "LeavingDay",
+    "LeavingReason",
+    "LetterKind",
     "Link",
+    "ListBounceDay",
     "ListCount",
     "ListDay",
+    "ListLetter",
+    "ListSourceDay",
     "MailingList",
     "Membership",
     "Message",
@@ -164,6 +204,7 @@ __all__ = [
     "MessageState",
     "OneTimeLink",
     "OptIn",
+    "PauseReason",
     "PeriodicHistory",
     "PeriodicRun",
     "Project",
@@ -186,18 +227,30 @@ __all__ = [
     "Segment",
     "Sender",
     "SendingDomain",
+    "SignUpCap",
+    "SignUpDay",
+    "SignUpForm",
+    "SignUpFormList",
+    "SignUpSubmission",
     "SkipReason",
     "StatsShare",
+    "SubmissionState",
     "Subscriber",
     "SubscriberActivity",
+    "SubscriberChange",
+    "SubscriberColumns",
     "SubscriberCount",
+    "SubscriberDuplicate",
     "SubscriberField",
     "SubscriberImport",
+    "SubscriberNote",
     "SubscriberStatus",
     "SubscriberTag",
+    "SubscriberView",
     "Subscription",
     "SubscriptionStatus",
     "Suppression",
+    "SuppressionCount",
     "SuppressionReason",
     "SuspectDecision",
     "Tag",
