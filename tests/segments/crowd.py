@@ -195,8 +195,10 @@ def _happenings(dbsession: Session, rnd: random.Random, crowd: Crowd) -> None:
                 put(MessageEvent, campaign_id=campaign_id, type=type_, kind="campaign", at=event[2], link_id=link,
                     actor=actor, email=one.email, **who)  # fmt: skip
         if rnd.random() < 0.2:
-            over = rnd.choice([None, NOW + timedelta(days=1), NOW - timedelta(days=1)])
-            one.stopped = over is None or over > NOW
+            # The stop list goes by the database's clock.
+            today = datetime.now(UTC)
+            over = rnd.choice([None, today + timedelta(days=1), today - timedelta(days=1)])
+            one.stopped = over is None or over > today
             put(Suppression, email_key=one.email, reason="manual", expires_at=over)
         if one.domain == "bad.test":
             one.stopped = True
