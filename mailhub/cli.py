@@ -224,6 +224,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     again.add_argument("--since", metavar="DATE", help="from this day on (UTC); else everything that is kept")
     again.add_argument("--project", metavar="SLUG", help="of one project only")
+    activity = add.group("activity", "who was sent letters, opened and clicked")
+    anew = "Count it anew from the raw events that are kept."
+    rebuild = activity.command("rebuild", _later("activity_rebuild"), anew)
+    rebuild.add_argument("--project", metavar="SLUG", help="this one only")
     add("partitions", _later("make_partitions"), "Make the weekly partitions that are missing, and list all.")
     add("purge", _later("purge"), "Drop what is older than mailhub.retention_days.")
     add("requeue", _later("requeue"), "Look for work whose wake-up was lost, as workers do every few seconds.")

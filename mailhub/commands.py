@@ -26,6 +26,7 @@ from mailhub.campaigns.tasks import fan_out
 from mailhub.db import side_transaction
 from mailhub.delivery import service as delivery
 from mailhub.delivery.tasks import cancel_rest, send_due
+from mailhub.events import activity
 from mailhub.events.reclassify import ReclassifierBusy, reclassify
 from mailhub.mail.address import InvalidAddress
 from mailhub.models import Campaign, CampaignState, Message, MessageKind, MessageState, Project, Queue, Sender, User
@@ -245,6 +246,20 @@ def stats_reclassify(arguments: argparse.Namespace) -> None:
     for (old, new), number in sorted(changed.items()):
         print(f"{old or 'not classified'} -> {new}: {number:,}")
     print(f"{seen:,} hits, {changed.total():,} with another actor")
+
+
+def activity_rebuild(arguments: argparse.Namespace) -> None:
+    """Count people's latest activity anew from the raw events that are kept, a project a transaction."""
+    with opened(arguments) as registry:
+        with registry.session_factory() as session:
+            wanted = select(Project.id, Project.slug).order_by(Project.id)
+            if arguments.project:
+                wanted = wanted.where(Project.id == _project(session, arguments.project).id)
+            projects = session.execute(wanted).all()
+        for project_id, slug in projects:
+            with side_transaction(registry) as session:
+                people = activity.rebuild(session, project_id)
+            print(f"{slug}: {people:,} people")
 
 
 def make_partitions(arguments: argparse.Namespace) -> None:

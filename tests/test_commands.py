@@ -212,6 +212,8 @@ def test_upkeep_commands(mailhub: Command) -> None:
     assert mailhub("stats", "reclassify", "--since", "2026-11-01") == "0 hits, 0 with another actor"
     assert "is no date" in mailhub("stats", "reclassify", "--since", "yesterday", code=1)
     assert "no project" in mailhub("stats", "reclassify", "--project", "nothing", code=1)
+    assert mailhub("activity", "rebuild") == ""
+    assert "no project" in mailhub("activity", "rebuild", "--project", "nothing", code=1)
     mailhub("purge")
 
 

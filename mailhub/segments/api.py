@@ -206,5 +206,5 @@ def _plain(message: Any) -> Any:
 
 
 def _held(refusal: service.SegmentInUse) -> ApiProblem:
-    names = ", ".join(refusal.names[:5])
+    names = ", ".join(str(name) for name in refusal.names[:5])
     return ApiProblem(409, _("This is not possible while these use the segment: ${names}.", mapping={"names": names}))

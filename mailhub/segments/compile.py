@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Select, String, and_, func, literal, not_, or_, select
 
 from mailhub.models import MailingList, Subscriber, SubscriberTag, Subscription, SubscriptionStatus
-from mailhub.segments import activity, custom, stopped
+from mailhub.segments import activity, custom
 from mailhub.segments.engagement import band_of
 from mailhub.segments.tree import Group, Leaf, Tree
 from mailhub.segments.vocabulary import Kind
+from mailhub.suppression.service import suppressed_clause
 
 Condition = ColumnElement[bool]
 
@@ -149,8 +150,8 @@ def _engagement(project_id: int, leaf: Leaf, _zone: str, now: datetime) -> Condi
     return found if leaf.op == "any" else not_(found)
 
 
-def _suppressed(project_id: int, leaf: Leaf, _zone: str, now: datetime) -> Condition:
-    found = stopped.is_stopped(project_id, now)
+def _suppressed(project_id: int, leaf: Leaf, _zone: str, _now: datetime) -> Condition:
+    found = suppressed_clause(project_id)
     return found if leaf.value else not_(found)
 
 

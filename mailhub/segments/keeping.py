@@ -15,6 +15,7 @@ from mailhub.segments import catalog
 from mailhub.segments.counting import Count, database_now
 from mailhub.segments.tree import Tree
 from mailhub.segments.vocabulary import CUSTOM
+from mailhub.web.i18n import _
 
 #: Campaigns in these states will still ask the segment.
 UNSENT = (CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.SENDING, CampaignState.PAUSED)
@@ -24,8 +25,8 @@ MOST_USES = 50
 class SegmentInUse(Exception):
     """Campaigns or exports that are not finished ask the segment; `names` says which."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        super().__init__(", ".join(names))
+    def __init__(self, names: Sequence[Any]) -> None:
+        super().__init__(", ".join(str(name) for name in names))
         self.names = list(names)
 
 
@@ -56,9 +57,10 @@ class Uses:
     jobs: tuple[str, ...] = ()
 
     @property
-    def open_names(self) -> list[str]:
-        """What holds the segment: it can't be put away before these have ended."""
-        return [one.name for one in self.campaigns if one.is_open] + list(self.jobs)
+    def open_names(self) -> list[Any]:
+        """What holds the segment, in words: it can't be put away before these have ended."""
+        names: list[Any] = [one.name for one in self.campaigns if one.is_open]
+        return [*names, _("an export that is not finished")] if self.jobs else names
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,7 @@ def where_used(dbsession: Session, segment: Segment) -> Uses:
             or_(
                 ProjectJob.parameters.contains({"segment_id": segment.id}),
                 ProjectJob.parameters.contains({"segment_id": str(segment.id)}),
+                ProjectJob.parameters.contains({"what": "segment", "of": segment.id}),
             ),
         )
     )

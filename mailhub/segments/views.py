@@ -149,7 +149,7 @@ def delete(context: SegmentContext, request: Request) -> Response:
 
 
 def _held(request: Request, segment: Segment, refusal: service.SegmentInUse) -> Response:
-    names = ", ".join(refusal.names[:5])
+    names = ", ".join(translate(request, name) for name in refusal.names[:5])
     request.notice(_("This is not possible while these use the segment: ${names}.", mapping={"names": names}), "bad")
     return _to(request, segment)
 

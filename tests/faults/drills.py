@@ -39,6 +39,7 @@ DRILLS: dict[str, Drill] = {}
 MODULES = (
     "kills", "services", "refusals", "hostile_relays", "promises", "mayhem", "retention", "hits", "recount", "reports",
     "bombing", "csv_fuzz",
+    "segments", "bombing",
 )  # fmt: skip
 
 

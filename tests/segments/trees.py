@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mailhub.segments.vocabulary import CHOICES, OPERATORS, Kind, Takes
-from tests.segments.crowd import DAYS, FIELDS, SIZES, WORDS, Crowd
 
+if TYPE_CHECKING:
+    from tests.segments.crowd import Crowd
+
+FIELDS = {"city": "text", "age": "number", "born": "date", "vip": "boolean", "size": "choice", "a'b\"%_": "text"}
+SIZES = ["S", "M", "L"]
+WORDS = [
+    "moscow",
+    "Kazan",
+    "O'Neil",
+    "100%",
+    "a_b",
+    "\\",
+    "'; DROP TABLE subscriber; --",
+    "Пермь",
+    "",
+    "ПЕРМЬ",
+    "$1",
+    ":x",
+]
+DAYS = ["2026-03-01", "2026-02-28", "2024-02-29", "1990-03-05", "2026-02-31", "1.3.2026", "", "2026-03-01 "]
 HOSTILE = [
     "' OR 1=1 --", '"; DROP TABLE subscriber', "%", "_", "\\", "$$", ":project_id", "%(x)s", "{}", "a\nb", "\ufeff",
     "É", "pg_sleep(9)", ")", "/*", "\U0001f600",
