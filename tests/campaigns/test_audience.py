@@ -191,7 +191,7 @@ def test_a_segment_that_can_not_be_read_stops_the_start(build, dbsession, client
     assert (counted.broken, counted.reachable) == ("Towns", 0)
     client.sign_in(cast.bob)
     assert "The segment “Towns” asks for something" in client.get(cast.path("/edit/review"))
-    client.post_form(cast.path("/start"), {"when": "now"}, status=409)
+    client.post_form(cast.path("/start"), {"when": "now"}, status=422)
 
 
 def test_a_segment_that_breaks_after_the_start_pauses_the_campaign(build, dbsession, client, registry):

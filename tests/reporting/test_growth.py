@@ -228,7 +228,7 @@ def test_people_are_counted_by_the_way_they_came(
     }  # fmt: skip
     service.unsubscribe(dbsession, project_id=project.id, subscriber_id=people[1].id)
     # Who comes back comes by the new way, and leaves by it.
-    service.subscribe(dbsession, **whole, subscriber_id=people[1].id, source="form:3")
+    service.subscribe(dbsession, **whole, subscriber_id=people[1].id, source="form:3", rejoin=True)
     service.unsubscribe(dbsession, project_id=project.id, subscriber_id=people[1].id)
     dbsession.delete(people[3])
     dbsession.commit()
