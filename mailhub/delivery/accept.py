@@ -106,8 +106,16 @@ def accept(
         settled_at=now if stopped else None,
     )
     tracking = Tracking.OFF.value
-    if tracked and kind == MessageKind.TRANSACTIONAL:
-        tracking = _tracking(dbsession, project, address.key)
+    if kind == MessageKind.TRANSACTIONAL:
+        # Whoever is known by the address has the letter in their history.
+        own = select(Subscriber.id, Subscriber.tracking).where(
+            Subscriber.project_id == project.id, Subscriber.email_key == address.key
+        )
+        person = dbsession.execute(own).first()
+        if person is not None:
+            message.subscriber_id = subscriber_id or person.id
+        if tracked:
+            tracking = _tracking(project, person.tracking if person is not None else None)
     links = None if tracking == Tracking.OFF else _stored_links(dbsession, project.id, letter.html)
     content = MessageContent(
         project_id=project.id,
@@ -147,10 +155,9 @@ def queued(message: Message) -> Event:
     )
 
 
-def _tracking(dbsession: Session, project: Project, email_key: str) -> str:
+def _tracking(project: Project, own: str | None) -> str:
     """The stricter mode of the project and of the person with this address."""
-    own = select(Subscriber.tracking).where(Subscriber.project_id == project.id, Subscriber.email_key == email_key)
-    modes = {project.tracking} if project.tracking == Tracking.OFF else {project.tracking, dbsession.scalar(own)}
+    modes = {project.tracking, own}
     return next(mode for mode in (Tracking.OFF, Tracking.AGGREGATE, Tracking.FULL) if mode in modes).value
 
 

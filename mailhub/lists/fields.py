@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from mailhub.lists.values import BadValue, read_value, show_value, written_value
 from mailhub.mail.merge import GROUPS, INTERNAL_PREFIX, RESERVED_NAMES, STANDARD_NAMES
-from mailhub.models import SubscriberField
+from mailhub.models import FieldType, SubscriberField
+
+__all__ = [
+    "BadValue",
+    "FieldFaults",
+    "TooManyFields",
+    "clean_field_name",
+    "declare_fields",
+    "ensure_fields",
+    "fields_of",
+    "known_fields",
+    "read_value",
+    "show_value",
+    "written_value",
+]
 
 MAX_NAME = 60
+MAX_LABEL = 200
 MAX_FIELDS = 200
-MAX_TEXT = 10_000
+MAX_CHOICES = 200
 
 _NOT_NAME = re.compile(r"[^\w]+")
 #: Words of Jinja's own grammar: `{{ in }}` would not parse.
@@ -26,6 +42,14 @@ _TAKEN = STANDARD_NAMES | RESERVED_NAMES | frozenset(GROUPS) | _GRAMMAR
 
 class TooManyFields(Exception):
     """A project has at most MAX_FIELDS custom fields."""
+
+
+class FieldFaults(ValueError):
+    """Values that do not fit their fields: name as it was given → BadValue."""
+
+    def __init__(self, faults: Mapping[str, BadValue]) -> None:
+        super().__init__(", ".join(sorted(faults)))
+        self.faults = dict(faults)
 
 
 def clean_field_name(text: str) -> str:
@@ -43,36 +67,88 @@ def clean_field_name(text: str) -> str:
     return name
 
 
-def known_fields(dbsession: Session, *, project_id: int) -> list[SubscriberField]:
-    """The project's fields by their labels."""
+def fields_of(dbsession: Session, project_id: int) -> list[SubscriberField]:
+    """The project's fields in their order. One query."""
     return list(
         dbsession.scalars(
             select(SubscriberField)
             .where(SubscriberField.project_id == project_id)
-            .order_by(SubscriberField.label, SubscriberField.name)
+            .order_by(SubscriberField.position, SubscriberField.label, SubscriberField.name)
         )
     )
 
 
+def known_fields(dbsession: Session, *, project_id: int) -> list[SubscriberField]:
+    """`fields_of` by its older name."""
+    return fields_of(dbsession, project_id)
+
+
 def ensure_fields(dbsession: Session, *, project_id: int, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The values under clean names; names not yet known become the project's fields. Raises TooManyFields."""
-    cleaned = {clean_field_name(label): value for label, value in fields.items()}
-    cleaned.pop("", None)
-    if cleaned:
-        declare_fields(dbsession, project_id=project_id, labels={clean_field_name(label): label for label in fields})
-    return cleaned
+    """The values to store under clean names; names not yet known become the project's, with the type of the value.
+
+    A value given as None or empty comes back as None. Raises TooManyFields, and FieldFaults for values that do not
+    fit.
+    """
+    labels = {clean_field_name(label): label for label in fields}
+    labels.pop("", None)
+    if not labels:
+        return {}
+    known = {field.name: field for field in fields_of(dbsession, project_id)}
+    new = {name: label for name, label in labels.items() if name not in known}
+    if new:
+        types = {name: _type_of(fields[label]) for name, label in new.items()}
+        declare_fields(dbsession, project_id=project_id, labels=new, types=types)
+        known = {field.name: field for field in fields_of(dbsession, project_id)}
+    values: dict[str, Any] = {}
+    faults: dict[str, BadValue] = {}
+    for name, label in labels.items():
+        try:
+            values[name] = read_value(known[name], fields[label])
+        except BadValue as fault:
+            faults[label] = fault
+    if faults:
+        raise FieldFaults(faults)
+    return values
 
 
-def declare_fields(dbsession: Session, *, project_id: int, labels: Mapping[str, str]) -> None:
-    """Make fields (name → label) known to the project. Raises TooManyFields."""
-    known = set(dbsession.scalars(select(SubscriberField.name).where(SubscriberField.project_id == project_id)))
-    new = [
-        {"project_id": project_id, "name": name, "label": label[:200]}
-        for name, label in sorted(labels.items())
-        if name and name not in known
-    ]
-    if not new:
+def _type_of(value: Any) -> FieldType:
+    """JSON's own types; everything else begins as text."""
+    if isinstance(value, bool):
+        return FieldType.BOOLEAN
+    return FieldType.NUMBER if isinstance(value, int | float) else FieldType.TEXT
+
+
+def declare_fields(
+    dbsession: Session,
+    *,
+    project_id: int,
+    labels: Mapping[str, str],
+    types: Mapping[str, str] | None = None,
+    choices: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Make fields (name → label) known to the project, those that are new after the others; known ones stay as they
+    are. `types` and `choices` are by name; a field without a type holds text. Raises TooManyFields.
+    """
+    known = dict(
+        dbsession.execute(
+            select(SubscriberField.name, SubscriberField.position).where(SubscriberField.project_id == project_id)
+        ).all()
+    )
+    names = [name for name in labels if name and name not in known]
+    if not names:
         return
-    if len(known) + len(new) > MAX_FIELDS:
+    if len(known) + len(names) > MAX_FIELDS:
         raise TooManyFields
+    last = max(known.values(), default=0)
+    new = [
+        {
+            "project_id": project_id,
+            "name": name,
+            "label": labels[name].strip()[:MAX_LABEL],
+            "type": (types or {}).get(name, FieldType.TEXT),
+            "choices": list((choices or {}).get(name, ())),
+            "position": last + place,
+        }
+        for place, name in enumerate(names, 1)
+    ]
     dbsession.execute(insert(SubscriberField).values(new).on_conflict_do_nothing())

@@ -53,6 +53,7 @@ from mailhub.models.delivery import (
     QueueMinute,
     WorkerHeartbeat,
 )
+from mailhub.models.erasure import Erasure, ErasureState, ErasureWay
 from mailhub.models.feed import FeedCursor, HitSpool, HitTaint
 from mailhub.models.message import (
     Actor,
@@ -65,6 +66,13 @@ from mailhub.models.message import (
     MessageState,
     Queue,
     SkipReason,
+)
+from mailhub.models.person import (
+    SubscriberChange,
+    SubscriberColumns,
+    SubscriberDuplicate,
+    SubscriberNote,
+    SubscriberView,
 )
 from mailhub.models.preferences import AddressChange, CampaignLeaving, Leaving, LeavingDay, LeavingReason
 from mailhub.models.project import Project, Sender
@@ -93,7 +101,21 @@ from mailhub.models.segment import (
 )
 from mailhub.models.sending_domain import DomainStatus, SendingDomain
 from mailhub.models.share import StatsShare
+from mailhub.models.signup import (
+    FormState,
+    LetterKind,
+    ListLetter,
+    PauseReason,
+    SignUpCap,
+    SignUpDay,
+    SignUpForm,
+    SignUpFormList,
+    SignUpSubmission,
+    SubmissionState,
+)
 from mailhub.models.subscriber_import import (
+    ImportChange,
+    ImportList,
     ImportRejectedRow,
     ImportStaging,
     ImportState,
@@ -144,13 +166,19 @@ __all__ = [
     "ConsentText",
     "DomainStatus",
     "EngagementBand",
+    "Erasure",
+    "ErasureState",
+    "ErasureWay",
     "EventType",
     "FeedCursor",
     "FieldType",
+    "FormState",
     "GlobalSuppression",
     "HitSpool",
     "HitTaint",
     "IdempotencyKey",
+    "ImportChange",
+    "ImportList",
     "ImportRejectedRow",
     "ImportStaging",
     "ImportState",
@@ -160,10 +188,12 @@ __all__ = [
     "Leaving",
     "LeavingDay",
     "LeavingReason",
+    "LetterKind",
     "Link",
     "ListBounceDay",
     "ListCount",
     "ListDay",
+    "ListLetter",
     "ListSourceDay",
     "MailingList",
     "Membership",
@@ -174,6 +204,7 @@ __all__ = [
     "MessageState",
     "OneTimeLink",
     "OptIn",
+    "PauseReason",
     "PeriodicHistory",
     "PeriodicRun",
     "Project",
@@ -196,15 +227,26 @@ __all__ = [
     "Segment",
     "Sender",
     "SendingDomain",
+    "SignUpCap",
+    "SignUpDay",
+    "SignUpForm",
+    "SignUpFormList",
+    "SignUpSubmission",
     "SkipReason",
     "StatsShare",
+    "SubmissionState",
     "Subscriber",
     "SubscriberActivity",
+    "SubscriberChange",
+    "SubscriberColumns",
     "SubscriberCount",
+    "SubscriberDuplicate",
     "SubscriberField",
     "SubscriberImport",
+    "SubscriberNote",
     "SubscriberStatus",
     "SubscriberTag",
+    "SubscriberView",
     "Subscription",
     "SubscriptionStatus",
     "Suppression",

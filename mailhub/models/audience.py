@@ -183,6 +183,7 @@ class Subscriber(Base):
         ),
         Index("ix_subscriber_created", "project_id", "created_at", "id"),
         Index("ix_subscriber_status", "project_id", "status", "id"),
+        Index("ix_subscriber_source", "project_id", "source", "id"),
         Index(
             "ix_subscriber_search",
             literal_column("((email_key || ' '::text) || lower(name))").label("search"),

@@ -13,6 +13,7 @@ from pyramid.interfaces import IRoutesMapper
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mailhub.background import service as background
 from mailhub.delivery import service as delivery
 from mailhub.delivery.ids import new_message_id
 from mailhub.events.marking import Mark, mark_in
@@ -32,19 +33,27 @@ from mailhub.models import (
     CampaignVersion,
     ChunkLease,
     GlobalSuppression,
+    Erasure,
     ImportRejectedRow,
     Link,
+    ListLetter,
     Message,
     MessageEvent,
     MessageKind,
     MessageState,
     OneTimeLink,
     Project,
+    ProjectJob,
     RateBucket,
     RelayHealth,
     RelayLane,
     ReportJob,
     Role,
+    Segment,
+    SignUpDay,
+    SignUpForm,
+    SignUpFormList,
+    SignUpSubmission,
     StatsShare,
     SubscriberField,
     SubscriberImport,
@@ -52,6 +61,7 @@ from mailhub.models import (
     User,
     WebSession,
 )
+from mailhub.preferences import address
 from mailhub.security.secrets import digest, new_token
 from mailhub.settings import Settings
 from mailhub.suppression import service as suppression
@@ -177,6 +187,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
     ]  # fmt: skip
     joining = build.subscriber(project, f"waiting@mail-{slug}.test", lists=[partners], status="unconfirmed")
     session.add(SubscriberField(project_id=project.id, name="city", label="City"))
+    form, submission, flooded = _forms(session, project, partners, joining)
     draft = build.campaign(project, lists=[readers], sender_id=sender.id, html=HTML, name="Spring news")
     empty = build.campaign(project, name="Empty draft", subject="", html="")
     sent = _sent_campaign(build, project, sender.email, readers, people)
@@ -207,6 +218,21 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
             OneTimeLink(token_hash=digest(link), user_id=helper.id, expires_at=datetime.now(UTC) + timedelta(hours=1)),
         ]
     )
+    segment = Segment(
+        project_id=project.id, name="Lively in Kazan", description="For the spring meeting", count=3,
+        counted_at=datetime.now(UTC), definition={
+            "match": "all",
+            "rules": [
+                {"field": "fields.city", "op": "is", "value": "Kazan"},
+                {"match": "any", "rules": [
+                    {"field": "opened", "op": "did", "days": 30},
+                    {"field": "clicked", "op": "did_not", "campaigns": [str(sent.id)]},
+                    {"field": "list", "op": "subscribed", "value": [str(readers.id)], "not": True},
+                ]},
+            ],
+        },
+    )  # fmt: skip
+    session.add(segment)
     share_token = new_token()
     share = StatsShare(project_id=project.id, campaign_id=sent.id, token_hash=digest(share_token), name="Our client")
     over = StatsShare(
@@ -215,7 +241,16 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
     )  # fmt: skip
     session.add_all([share, over])
     session.commit()
+    export = _export(session, settings, project, owner)
+    waiting_erasure = Erasure(
+        project_id=project.id, way="own", subscriber_id=people[5].id, email_hash=b"h" * 32, sealed=b"",
+        due_at=datetime.now(UTC) + timedelta(hours=9),
+    )  # fmt: skip
+    session.add(waiting_erasure)
+    session.commit()
     world.values = {
+        "erasure_id": str(waiting_erasure.id),
+        "export_id": str(export.id),
         "project": project.slug,
         "list_id": str(readers.id),
         "subscriber_id": str(people[0].id),
@@ -231,16 +266,28 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "session_id": str(web_session.id),
         "message_id": str(letter.id),
         "share_id": str(share.id),
+        "segment_id": str(segment.id),
         "table": "report",
+        "form_id": str(form.id),
+        "submission_id": str(submission.id),
+        "kind": "confirmation",
+        "language": "en",
     }
     world.special = {
+        **{
+            f"imports.{name}": {"import_id": str(waiting.id)}
+            for name in ("reading", "columns", "rules", "check", "discard")
+        },
         "imports.columns": {"import_id": str(waiting.id)},
+        "signup.look": {"token": signer.sign(Kind.FORM, project=project.id, link=form.id)},
         "stats.campaign_csv": {"campaign_id": str(sent.id), "table": "report"},
         "stats.share_revoke": {"campaign_id": str(sent.id)},
     }
     world.queries = {"stats.compare": (f"?a={sent.id}&b={sending.id}",), "stats.overview": ("?days=7",)}
+    world.queries["segments.show"] = (f"?q={people[0].email}",)
     world.others = [
         ("list_id", str(partners.id), "double opt-in"),
+        ("form_id", str(flooded.id), "flooded"),
         ("campaign_id", str(empty.id), "empty"),
         ("campaign_id", str(sent.id), "sent"),
         ("campaign_id", str(sending.id), "sending"),
@@ -257,18 +304,59 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "tracking.click": signer.sign(Kind.CLICK, **ids, link=url.id),
         "tracking.unsubscribe": signer.sign(Kind.UNSUBSCRIBE, **ids, list=readers.id),
         "tracking.web_version": signer.sign(Kind.WEB_VERSION, **ids, list=readers.id),
-        "lists.sign_up": signer.sign(Kind.FORM, project=project.id, list=partners.id),
-        "lists.confirm": signer.sign(
+        "signup.page": signer.sign(Kind.FORM, project=project.id, link=form.id),
+        "signup.confirm": signer.sign(
             Kind.CONFIRM,
             project=project.id,
             list=partners.id,
             subscriber=joining.id,
             expires=int(datetime.now(UTC).timestamp()) + 86_400,
         ),
+        "preferences.page": signer.sign(Kind.PREFERENCES, **ids, list=readers.id),
+        "preferences.ask": signer.sign(Kind.PREFERENCES, project=project.id),
+        "preferences.address": address.ask(
+            session, people[1], f"new@{slug}.test", language=language, now=datetime.now(UTC)
+        ),
+        "privacy.my_data": signer.sign(Kind.PREFERENCES, project=project.id, subscriber=people[2].id),
+        "privacy.my_erase": signer.sign(Kind.PREFERENCES, project=project.id, subscriber=people[2].id),
         "accounts.sign_in_link": link,
         "stats.shared": share_token,
     }
     return world
+
+
+def _forms(
+    session: Session, project: Project, mailing_list: Any, joining: Any
+) -> tuple[SignUpForm, SignUpSubmission, SignUpForm]:
+    """One with all that a form can have, and what came in by it; one that was flooded."""
+    design = {
+        "fields": [{"name": "email"}, {"name": "name", "required": True}, {"name": "city", "hint": "Where you live"}],
+        "texts": {"title": "News from us", "intro": "Once a week.", "privacy_url": "https://example.com/privacy"},
+        "boxes": [{"text": "I agree to the [privacy policy](https://example.com/privacy)", "required": True},
+                  {"text": "I agree to get advertising"}],
+        "colours": {"button": "#0b6b42"},
+    }  # fmt: skip
+    common = {"project_id": project.id, "list_ids": [mailing_list.id], "host": "blog.example.com"}
+    form = SignUpForm(project_id=project.id, name="On the blog", design=design, tags=["blog"])
+    flooded = SignUpForm(project_id=project.id, name="Flooded", state="paused", pause_reason="flood",
+                         paused_at=datetime.now(UTC))  # fmt: skip
+    session.add_all([form, flooded])
+    session.flush()
+    for one in (form, flooded):
+        session.add(SignUpFormList(project_id=project.id, form_id=one.id, list_id=mailing_list.id))
+    rows = [
+        SignUpSubmission(**common, form_id=form.id, email="", state=state, subscriber_id=person)
+        for state, person in (("asked", joining.id), ("stopped", None), ("capped", None))
+    ]
+    session.add_all(rows)
+    today = datetime.now(UTC).date()
+    for days, host in enumerate(("blog.example.com", "", "other")):
+        session.add(SignUpDay(project_id=project.id, form_id=form.id, day=today - timedelta(days=days), host=host,
+                              views=90 - days, submits=20, confirmations=9))  # fmt: skip
+    session.add(ListLetter(project_id=project.id, list_id=mailing_list.id, kind="welcome", language="en",
+                           subject="Welcome!", html="<p>Hello, {{ name }}!</p>"))  # fmt: skip
+    session.commit()
+    return form, rows[0], flooded
 
 
 def _freeze(
@@ -444,7 +532,8 @@ def _imports(
     )
     common = {
         "project_id": project.id, "list_id": list_id, "encoding": "utf-8", "delimiter": ";",
-        "mapping": {"E-mail": "email"}, "created_by": owner.id, "started_at": now - timedelta(minutes=2),
+        "mapping": {"E-mail": "email"}, "headers": ["E-mail"], "created_by": owner.id,
+        "started_at": now - timedelta(minutes=2),
         "finished_at": now,
     }  # fmt: skip
     done = SubscriberImport(
@@ -461,6 +550,35 @@ def _imports(
     )
     session.commit()
     return done, waiting, failed
+
+
+def _export(session: Session, settings: Settings, project: Project, owner: User) -> ProjectJob:
+    """A file that is there; beside it one being made and one that failed."""
+    name = background.new_name("csv")
+    background.path_of(settings, name).write_text("email,name\r\nann@people.test,'=Ann\r\n", encoding="utf-8")
+    now = datetime.now(UTC)
+    common = {"project_id": project.id, "kind": "exports.table", "requested_by": owner.id, "started_at": now}
+    export = ProjectJob(
+        **common, parameters={"what": "subscribers", "format": "csv"}, state="done", done=12_345, total=12_345,
+        file=name, file_name=f"{project.slug}-subscribers-2026-11-27.csv", file_bytes=37, finished_at=now,
+        expires_at=now + timedelta(days=7),
+    )  # fmt: skip
+    session.add_all(
+        [
+            export,
+            ProjectJob(
+                **common, parameters={"what": "events", "format": "xlsx"}, state="running", done=4_000,
+                file_name=f"{project.slug}-events-2026-11-27.xlsx", lease_owner="a worker",
+                lease_until=now + timedelta(hours=1),
+            ),
+            ProjectJob(
+                **common, parameters={"what": "segment", "format": "csv", "of": 1}, state="failed",
+                error="segment_id_broken", file_name=f"{project.slug}-segment-Old-2026-11-27.csv", finished_at=now,
+            ),
+        ]
+    )  # fmt: skip
+    session.commit()
+    return export
 
 
 def made_report(session: Session, settings: Settings) -> ReportJob:
