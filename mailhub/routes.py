@@ -291,9 +291,9 @@ def api(config: Configurator) -> None:
     add("api.list", "/lists/{list_id}", factory="mailhub.lists.resources.ListContext")
     add("api.subscribers", "/subscribers", factory=PROJECT)
     add("api.subscribers_batch", "/subscribers/batch", factory=PROJECT)
-    subscriber = "mailhub.lists.resources.SubscriberContext"
-    add("api.subscriber_data", "/subscribers/{subscriber_id}/data", factory=subscriber)
-    add("api.subscriber_erase", "/subscribers/{subscriber_id}/erase", factory=subscriber)
+    person = "mailhub.lists.resources.SubscriberContext"
+    add("api.subscriber_data", "/subscribers/{subscriber_id}/data", factory=person)
+    add("api.subscriber_erase", "/subscribers/{subscriber_id}/erase", factory=person)
     add("api.erasures", "/erasures", factory=PROJECT)
     add("api.erasure", "/erasures/{erasure_id}", factory="mailhub.privacy.resources.ErasureContext")
     add("api.exports", "/exports", factory=PROJECT)
@@ -308,10 +308,8 @@ def api(config: Configurator) -> None:
     add("api.field", "/fields/{field}", factory="mailhub.lists.resources.FieldContext")
     add("api.tags", "/tags", factory=PROJECT)
     add("api.tag", "/tags/{tag_id}", factory="mailhub.lists.resources.TagContext")
-    person = "mailhub.lists.resources.SubscriberContext"
     add("api.subscriber_merge", "/subscribers/{subscriber_id}/merge", factory=person)
     add("api.subscriber", "/subscribers/{subscriber_id}", factory=person)
-    add("api.subscriber", "/subscribers/{subscriber_id}", factory="mailhub.lists.resources.SubscriberContext")
     add("api.segments", "/segments", factory=PROJECT)
     add("api.segments_preview", "/segments/preview", factory=PROJECT)
     segment = "mailhub.segments.resources.SegmentContext"
