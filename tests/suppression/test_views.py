@@ -105,6 +105,14 @@ def test_one_address_or_many_are_added_at_once(page, dbsession, cast):
     assert entry.detail == {"reason": "complaint", "addresses": 3}
 
 
+def test_the_form_as_a_browser_sends_it_has_an_empty_file(page, dbsession, cast):
+    shown = page.get(cast.base + "/stop-list/new?email=ann@mail.test").forms.values()
+    form = next(one for one in shown if "addresses" in one.fields)
+    assert form["addresses"].value.strip() == "ann@mail.test"
+    form.submit(upload_files=[("file", "", b"")], status=303)
+    assert listed(dbsession) == {"ann@mail.test": "manual"}
+
+
 @pytest.mark.parametrize("typed", ["", "nobody", "ok@mail.test\nwrong@\n"])
 def test_what_is_no_address_changes_nothing_and_is_shown_again(page, dbsession, cast, typed):
     answer = page.post_form(cast.base + "/stop-list/new", {"addresses": typed}, status=422)
