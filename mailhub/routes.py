@@ -234,6 +234,8 @@ def stats(config: Configurator) -> None:
     add("stats.campaigns", "/projects/{project}/stats/campaigns", factory=PROJECT)
     add("stats.campaigns_csv", "/projects/{project}/stats/campaigns.csv", factory=PROJECT)
     add("stats.compare", "/projects/{project}/stats/compare", factory=PROJECT)
+    add("stats.growth", "/projects/{project}/stats/growth", factory=PROJECT)
+    add("stats.growth_csv", "/projects/{project}/stats/growth.csv", factory=PROJECT)
     add("stats.left", "/projects/{project}/stats/unsubscribed", factory=PROJECT)
     mailing_list = "mailhub.lists.resources.ListContext"
     add("stats.list", "/projects/{project}/lists/{list_id}/growth", factory=mailing_list)
