@@ -11,6 +11,7 @@ from mailhub import logs, metrics
 from mailhub.embedded import resolve
 from mailhub.mail.dkim import BadKey, DkimKey, load_private
 from mailhub.mail.tokens import Signer
+from mailhub.security import address_hash
 from mailhub.settings import Settings, SettingsError, read_settings
 
 log = logs.get(__name__)
@@ -29,6 +30,7 @@ def includeme(config: Configurator) -> None:
     _check_dkim(settings)
     logs.configure(format=settings.log_format, level=settings.log_level, secret_key=settings.secret_key)
     keys = (settings.secret_key, *settings.secret_keys_old)
+    address_hash.configure(keys)
     config.registry.signer = Signer([key.encode() for key in keys])
     _serve_metrics(settings)
     running = ExitStack()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert, or_, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from mailhub.delivery.ids import new_message_id
@@ -24,12 +24,15 @@ from mailhub.models import (
     Project,
     Queue,
     SkipReason,
-    Suppression,
+    Subscriber,
     SuppressionReason,
+    Tracking,
 )
+from mailhub.suppression import service as suppression
 
 _ALWAYS = frozenset({SuppressionReason.HARD_BOUNCE, SuppressionReason.MANUAL})
-#: What stops which kind: who has left a list still gets the receipt, who has complained gets neither.
+#: What stops which kind: who has left a list still gets the receipt, who has complained gets neither. The operator's
+#: entries stop all.
 STOPPED_BY: dict[MessageKind, frozenset[SuppressionReason]] = {
     MessageKind.TRANSACTIONAL: _ALWAYS | {SuppressionReason.COMPLAINT},
     MessageKind.TEST: _ALWAYS,
@@ -77,11 +80,13 @@ def accept(
     """Write down a letter to be sent; then `request.enqueue(delivery.tasks.send_due, "transactional")`.
 
     Raises InvalidAddress. To a suppressed address nothing is sent: the message is `skipped` at once. Opens and clicks
-    are counted for transactional letters that are `tracked`. A test letter's campaign is only named for the log.
+    are counted for transactional letters that are `tracked`, as the project's mode of tracking has it, or the stricter
+    one of the person with that address. A test letter's campaign is only named for the log.
     """
     address = parse_address(letter.to_email)
     now = datetime.now(UTC)
-    stopped = _is_stopped(dbsession, project.id, address.key, kind, now)
+    stopping = {reason.value for reason in STOPPED_BY[kind]}
+    stopped = suppression.stopped(dbsession, project.id, address.key, reasons=stopping) is not None
     message = Message(
         project_id=project.id,
         created_at=now,
@@ -100,7 +105,18 @@ def accept(
         due_at=None if stopped else now,
         settled_at=now if stopped else None,
     )
-    links = _stored_links(dbsession, project.id, letter.html) if tracked and kind == MessageKind.TRANSACTIONAL else None
+    tracking = Tracking.OFF.value
+    if kind == MessageKind.TRANSACTIONAL:
+        # Whoever is known by the address has the letter in their history.
+        own = select(Subscriber.id, Subscriber.tracking).where(
+            Subscriber.project_id == project.id, Subscriber.email_key == address.key
+        )
+        person = dbsession.execute(own).first()
+        if person is not None:
+            message.subscriber_id = subscriber_id or person.id
+        if tracked:
+            tracking = _tracking(project, person.tracking if person is not None else None)
+    links = None if tracking == Tracking.OFF else _stored_links(dbsession, project.id, letter.html)
     content = MessageContent(
         project_id=project.id,
         created_at=now,
@@ -115,6 +131,7 @@ def accept(
         headers=dict(letter.headers),
         attachments=[_stored(attachment) for attachment in letter.attachments],
         link_ids=links,
+        tracking=tracking,
     )
     dbsession.add_all([message, content])
     dbsession.flush()
@@ -138,14 +155,10 @@ def queued(message: Message) -> Event:
     )
 
 
-def _is_stopped(dbsession: Session, project_id: int, email_key: str, kind: MessageKind, now: datetime) -> bool:
-    found = select(Suppression.id).where(
-        Suppression.project_id == project_id,
-        Suppression.email_key == email_key,
-        Suppression.reason.in_([reason.value for reason in STOPPED_BY[kind]]),
-        or_(Suppression.expires_at.is_(None), Suppression.expires_at > now),
-    )
-    return dbsession.execute(found).first() is not None
+def _tracking(project: Project, own: str | None) -> str:
+    """The stricter mode of the project and of the person with this address."""
+    modes = {project.tracking, own}
+    return next(mode for mode in (Tracking.OFF, Tracking.AGGREGATE, Tracking.FULL) if mode in modes).value
 
 
 def _stored_links(dbsession: Session, project_id: int, html: str) -> list[int]:

@@ -89,7 +89,8 @@ def is_hard(reason: str) -> bool:
     return reason in HARD
 
 
-# `hard` and `stopped` say why a letter stays as it is. Who left all lists of the campaign has left it.
+# `hard` and `stopped` say why a letter stays as it is. Who left all lists of the campaign has left it; a campaign with
+# segments looks at its people once more when their letters are made, as does everything else in `recipients`.
 _LETTERS = """
     SELECT m.project_id, m.created_at, m.id, m.reason = ANY(CAST(:hard AS text[])) AS hard,
            coalesce(s.status, '') <> 'active'
@@ -98,13 +99,33 @@ _LETTERS = """
                WHERE x.project_id = m.project_id AND x.email_key = lower(m.email)
                  AND (x.expires_at IS NULL OR x.expires_at > clock_timestamp())
            )
+           OR EXISTS (
+               SELECT FROM global_suppression AS g
+               WHERE g.email_key = lower(m.email) AND (g.expires_at IS NULL OR g.expires_at > clock_timestamp())
+           )
            OR (
-               EXISTS (SELECT FROM campaign_list WHERE project_id = :project_id AND campaign_id = :campaign_id)
+               EXISTS (SELECT FROM global_suppression WHERE domain IS NOT NULL)
+               AND EXISTS (
+                   SELECT FROM global_suppression AS g
+                   WHERE g.domain = ANY(domain_and_parents(m.email_domain))
+                     AND (g.expires_at IS NULL OR g.expires_at > clock_timestamp())
+               )
+           )
+           OR (
+               EXISTS (
+                   SELECT FROM campaign_list
+                   WHERE project_id = :project_id AND campaign_id = :campaign_id AND side = 'include'
+               )
+               AND NOT EXISTS (
+                   SELECT FROM campaign_segment
+                   WHERE project_id = :project_id AND campaign_id = :campaign_id AND side = 'include'
+               )
                AND NOT EXISTS (
                    SELECT FROM campaign_list AS l
                    JOIN subscription AS b
                      ON b.project_id = l.project_id AND b.list_id = l.list_id AND b.subscriber_id = m.subscriber_id
-                   WHERE l.project_id = :project_id AND l.campaign_id = :campaign_id AND b.status = 'subscribed'
+                   WHERE l.project_id = :project_id AND l.campaign_id = :campaign_id AND l.side = 'include'
+                     AND b.status = 'subscribed'
                )
            ) AS stopped
     FROM message AS m

@@ -8,17 +8,14 @@ import psycopg
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    Case,
     Integer,
     Select,
     String,
     TableValuedAlias,
-    case,
     cast,
     func,
     insert,
     literal,
-    or_,
     select,
     text,
     update,
@@ -27,6 +24,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from mailhub.delivery.candidates import Audience, candidates
 from mailhub.delivery.throttle import campaign_key, set_rate
 from mailhub.mail.lane import LANES, lanes_of_domains
 from mailhub.models import (
@@ -40,11 +38,7 @@ from mailhub.models import (
     MessageKind,
     MessageState,
     Queue,
-    SkipReason,
     Subscriber,
-    SubscriberStatus,
-    Suppression,
-    SuppressionReason,
 )
 
 #: Ten million people take about a minute; the statement is alone in its task.
@@ -54,7 +48,7 @@ TIMEOUT = "20min"
 def fan_out(
     dbsession: Session,
     campaign: Campaign,
-    audience: Select[Any],
+    audience: Audience,
     version: CampaignVersion,
     *,
     route: str = "default",
@@ -62,9 +56,8 @@ def fan_out(
 ) -> int:
     """Write down who gets the campaign; gives the audience's size. A second call changes nothing.
 
-    `audience` gives ids of the project's subscribers. Everything happens in one statement on one snapshot, in the
-    caller's transaction: message rows of those left out, the rest in chunks by provider, the ledger. `route` names the
-    relays that take it. Measured: see docs/benchmarks.md.
+    Everything happens in one statement on one snapshot, in the caller's transaction: message rows of those left out,
+    the rest in chunks by provider, the ledger. `route` names the relays that take it. Measured: see docs/benchmarks.md.
     """
     dbsession.execute(text(f"SET LOCAL statement_timeout = '{TIMEOUT}'"))
     mine = dbsession.execute(
@@ -81,7 +74,7 @@ def fan_out(
     ).first()
     if mine is None:
         return _audience_of(dbsession, campaign)
-    written = dbsession.execute(_written(campaign, audience, version, route, chunk_size)).one()
+    written = dbsession.execute(_written(dbsession, campaign, audience, version, route, chunk_size)).one()
     queued, skipped = int(written[0]), int(written[1])
     count = upsert(CampaignCount).values(
         project_id=campaign.project_id, campaign_id=campaign.id, audience=queued + skipped, skipped=skipped
@@ -109,29 +102,14 @@ def _audience_of(dbsession: Session, campaign: Campaign) -> int:
 
 
 def _written(
-    campaign: Campaign, audience: Select[Any], version: CampaignVersion, route: str, chunk_size: int
+    dbsession: Session, campaign: Campaign, audience: Audience, version: CampaignVersion, route: str, chunk_size: int
 ) -> Select[Any]:
     """The statement that writes lanes, chunks and skipped rows. Its one row: people in chunks, people left out."""
-    wanted = audience.subquery("wanted")
-    people = select(func.distinct(wanted.c[0]).label("id")).subquery("people")
     lanes = _lanes()
     candidate = (
-        select(
-            Subscriber.id,
-            Subscriber.email,
-            Subscriber.email_domain,
-            func.coalesce(lanes.c.lane, len(LANES) - 1).label("lane"),
-            _reason().label("reason"),
-        )
-        .join(people, people.c.id == Subscriber.id)
+        candidates(dbsession, campaign.project_id, audience)
+        .add_columns(func.coalesce(lanes.c.lane, len(LANES) - 1).label("lane"))
         .outerjoin(lanes, lanes.c.domain == Subscriber.email_domain)
-        .outerjoin(
-            Suppression,
-            (Suppression.project_id == Subscriber.project_id)
-            & (Suppression.email_key == Subscriber.email_key)
-            & or_(Suppression.expires_at.is_(None), Suppression.expires_at > func.now()),
-        )
-        .where(Subscriber.project_id == campaign.project_id)
         .cte("candidate")
         .prefix_with("MATERIALIZED")
     )
@@ -215,14 +193,3 @@ def _lanes() -> TableValuedAlias:
     domains = cast(list(lanes), ARRAY(String))
     numbers = cast(list(lanes.values()), ARRAY(Integer))
     return func.unnest(domains, numbers).table_valued("domain", "lane", name="lanes").render_derived()
-
-
-def _reason() -> Case[str]:
-    """Why a person gets nothing; empty for whom gets the letter."""
-    return case(
-        (Subscriber.status == SubscriberStatus.UNSUBSCRIBED, SkipReason.UNSUBSCRIBED.value),
-        (Subscriber.status != SubscriberStatus.ACTIVE, SkipReason.SUPPRESSED.value),
-        (Suppression.reason == SuppressionReason.UNSUBSCRIBED, SkipReason.UNSUBSCRIBED.value),
-        (Suppression.reason.is_not(None), SkipReason.SUPPRESSED.value),
-        else_=cast(literal(""), String),
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -23,7 +23,7 @@ from mailhub.mail.campaign import to_header
 from mailhub.mail.compose import Letter, compose
 from mailhub.mail.dkim import Signer as DkimSigner
 from mailhub.mail.headers import UnsafeHeader, date_value, structured_header
-from mailhub.mail.letter_tokens import LetterTokens
+from mailhub.mail.letter_tokens import NOBODY, LetterTokens, Rests
 from mailhub.mail.links import add_pixel, rewrite_links
 from mailhub.mail.message_id import make_message_id
 from mailhub.mail.mime import Attachment
@@ -33,6 +33,7 @@ from mailhub.mail.skeleton import Addresses, Endings, Skeleton
 from mailhub.mail.template import RenderFailed
 from mailhub.mail.tokens import NUMBER, Kind, Signer
 from mailhub.mail.verp import ReturnPaths, make_return_path
+from mailhub.models import Tracking
 from mailhub.settings import Settings
 
 log = logs.get(__name__)
@@ -60,12 +61,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A letter ready for the relay. `header_id` is its Message-ID without angle brackets."""
+    """A letter ready for the relay. `header_id` is its Message-ID without angle brackets, `tracking` the mode of a
+    campaign's letter."""
 
     return_path: str
     data: bytes
     header_id: str
     subject: str
+    tracking: str = Tracking.FULL
 
 
 class Letters:
@@ -101,7 +104,9 @@ class Letters:
         message_header = self._message_id(content["from_email"], message["project_id"], message_id)
         html: str = content["html"]
         if content["link_ids"] is not None and html:
-            html = self._tracked(html, message["project_id"], message_id, content["link_ids"])
+            # A letter that is only counted has tokens that do not say which letter it is.
+            named = None if content["tracking"] == Tracking.AGGREGATE else message_id
+            html = self._tracked(html, message["project_id"], named, content["link_ids"])
         data = compose(
             Letter(
                 from_email=content["from_email"],
@@ -139,7 +144,7 @@ class Letters:
     def _message_id(self, from_email: str, *unique: object) -> str:
         return make_message_id(self._key, from_email.rpartition("@")[2], *unique)
 
-    def _tracked(self, html: str, project_id: int, message_id: UUID, link_ids: list[int]) -> str:
+    def _tracked(self, html: str, project_id: int, message_id: UUID | None, link_ids: list[int]) -> str:
         def slot(position: int, url: str) -> str:
             if position >= len(link_ids):
                 return url
@@ -153,7 +158,7 @@ class Letters:
 
 
 class CampaignLetters:
-    """One version of a campaign, compiled."""
+    """One version of a campaign, compiled: a letter with gaps for each mode of tracking that its people have."""
 
     def __init__(
         self, letters: Letters, row: dict[str, Any], links: list[int], signer: DkimSigner | None = None
@@ -169,26 +174,33 @@ class CampaignLetters:
             log.error("letter.links_differ", campaign_id=row["campaign_id"], stored=len(links),
                       found=len(self._compiled.links))  # fmt: skip
             self._links = []
-        self._fast = self._prepared()
+        self._tokens = self._letter_tokens()
+        self._fast: dict[str, _Fast | None] = {}
         self._date = (0, b"")
 
     def make(self, recipient: Recipient) -> Made:
         """The letter for one person; raises RenderFailed or TemplateRefused."""
         now = int(time.time())
         header = self._letters.header_id(self.facts, recipient.id)
-        if self._fast:
-            data = self._dkim.sign(self._filled(recipient, header, now), at=now, canonical=True)
+        fast = self._fast_of(recipient.tracking)
+        if fast is not None:
+            data = self._dkim.sign(self._filled(fast, recipient, header, now), at=now, canonical=True)
         else:
             data = self._dkim.sign(self._rendered(recipient, header), at=now)
-        return Made(self._return_paths.of(recipient.id, now + RETURN_PATH_SECONDS), data, header, self.facts.subject)
+        return_path = self._return_paths.of(recipient.id, now + RETURN_PATH_SECONDS)
+        return Made(return_path, data, header, self.facts.subject, recipient.tracking)
 
     def person(self, recipient: Recipient) -> bulk.Recipient:
         """The recipient with the addresses of their own."""
-        return bulk.Recipient(recipient.email, recipient.name, recipient.fields, self._urls(recipient.id))
+        urls = urls_of(
+            self._letters._signer, self._letters._settings, self._compiled, self._links, self.facts.project_id,
+            self.facts.campaign_id, self.facts.list_id, recipient.id, recipient.tracking,
+        )  # fmt: skip
+        return bulk.Recipient(recipient.email, recipient.name, recipient.fields, urls)
 
-    def _prepared(self) -> _Fast | None:
-        """The letter with gaps, and what makes the endings of addresses; None where each letter is made by itself:
-        links that can't be tracked, or that were stored far apart."""
+    def _letter_tokens(self) -> LetterTokens | None:
+        """What makes the endings of addresses; None where each letter is made by itself: links that can't be tracked,
+        or that were stored far apart."""
         facts, settings = self.facts, self._letters._settings
         signer = self._letters._signer
         self._return_paths = ReturnPaths(
@@ -197,30 +209,55 @@ class CampaignLetters:
         if not self._compiled.ok or len(self._links) != len(self._compiled.links):
             return None
         try:
-            tokens = signer.letter_tokens(
+            return signer.letter_tokens(
                 project=facts.project_id, campaign=facts.campaign_id, list=facts.list_id, links=self._links
             )
         except ValueError:
             return None
+
+    def _fast_of(self, tracking: str) -> _Fast | None:
+        """The letter with gaps for people with this mode, made when the first of them has their turn."""
+        if tracking not in self._fast:
+            self._fast[tracking] = self._prepared(self._tokens, tracking) if self._tokens is not None else None
+        return self._fast[tracking]
+
+    def _prepared(self, tokens: LetterTokens, tracking: str) -> _Fast:
+        settings = self._letters._settings
+        opens, clicks = f"{settings.tracking_url}/t/o/", f"{settings.tracking_url}/t/c/"
+        full = tracking == Tracking.FULL
+        if full:
+            opens, links = opens + tokens.beginning(_OPEN), [clicks + beginning for beginning in tokens.clicks]
+        elif tracking == Tracking.AGGREGATE:
+            nobody = tokens.rests(NOBODY)
+            opens += tokens.beginning(_OPEN) + nobody.of(_OPEN).decode("ascii")
+            links = [
+                "" if position in self._compiled.personal_links else clicks + start + end.decode("ascii")
+                for position, (start, end) in enumerate(zip(tokens.clicks, nobody.clicks, strict=True))
+            ]
+        else:
+            opens, links = "", []
         addresses = Addresses(
             unsubscribe=f"{settings.tracking_url}/u/{tokens.beginning(_UNSUBSCRIBE)}",
             web_version=f"{settings.usercontent_url}/v/{tokens.beginning(_WEB_VERSION)}",
-            open=f"{settings.tracking_url}/t/o/{tokens.beginning(_OPEN)}",
-            links=[f"{settings.tracking_url}/t/c/{beginning}" for beginning in tokens.clicks],
+            preferences=f"{settings.public_url}/p/{tokens.beginning(_PREFERENCES)}",
+            open=opens,
+            links=links,
+            whole=not full,
         )
         return _Fast(tokens, addresses, self._compiled.skeleton(addresses))
 
-    def _filled(self, recipient: Recipient, header: str, now: int) -> bytes:
-        assert self._fast is not None
-        tokens, addresses, skeleton = self._fast.tokens, self._fast.addresses, self._fast.skeleton
+    def _filled(self, fast: _Fast, recipient: Recipient, header: str, now: int) -> bytes:
+        tokens, addresses, skeleton = fast.tokens, fast.addresses, fast.skeleton
         rests = tokens.rests(recipient.id)
         unsubscribe, web_version = rests.of(_UNSUBSCRIBE), rests.of(_WEB_VERSION)
+        preferences = rests.of(_PREFERENCES)
         context = self._compiled.context(
             recipient.email,
             recipient.name,
             recipient.fields,
             addresses.unsubscribe + unsubscribe.decode("ascii"),
             addresses.web_version + web_version.decode("ascii"),
+            addresses.preferences + preferences.decode("ascii"),
         )
         known, date = self._date
         if known != now:
@@ -229,7 +266,7 @@ class CampaignLetters:
         try:
             return skeleton.fill(
                 context,
-                Endings(unsubscribe, web_version, rests.of(_OPEN), rests.clicks),
+                Endings(unsubscribe, web_version, *_hits_of(rests, addresses), preferences),
                 to=to_header(recipient.email, recipient.name),
                 date=date,
                 message_id=f"Message-ID: <{header}>\r\n".encode("ascii"),
@@ -240,24 +277,46 @@ class CampaignLetters:
     def _rendered(self, recipient: Recipient, header: str) -> bytes:
         return self._compiled.render(self.person(recipient), message_id=f"<{header}>", date=datetime.now(UTC))
 
-    def _urls(self, subscriber_id: int) -> bulk.RecipientUrls:
-        facts, settings = self.facts, self._letters._settings
-        project, campaign, list_id = facts.project_id, facts.campaign_id, facts.list_id
-        sign = partial(self._letters._signer.sign, project=project, campaign=campaign, subscriber=subscriber_id)
-        return bulk.RecipientUrls(
-            unsubscribe=f"{settings.tracking_url}/u/{sign(Kind.UNSUBSCRIBE, list=list_id)}",
-            web_version=f"{settings.usercontent_url}/v/{sign(Kind.WEB_VERSION, list=list_id)}",
-            open=f"{settings.tracking_url}/t/o/{sign(Kind.OPEN)}",
-            click=self._click(subscriber_id) if self._links else None,
-        )
 
-    def _click(self, subscriber_id: int) -> Callable[[int], str]:
-        facts, links = self.facts, self._links
-        sign = self._letters._signer.link_signer(
-            project=facts.project_id, campaign=facts.campaign_id, subscriber=subscriber_id
-        )
-        base = f"{self._letters._settings.tracking_url}/t/c/"
-        return lambda position: base + sign(links[position])
+def urls_of(
+    signer: Signer,
+    settings: Settings,
+    compiled: bulk.CompiledCampaign,
+    links: Sequence[int],
+    project: int,
+    campaign: int,
+    list_id: int | None,
+    subscriber: int | None,
+    tracking: str,
+) -> bulk.RecipientUrls:
+    """The addresses of one person's letter, or web version, one by one. `links` are the stored ones by position."""
+    sign = partial(signer.sign, project=project, campaign=campaign)
+    base = settings.tracking_url
+    opens: str | None = None
+    click: Callable[[int], str | None] | None = None
+    # A letter that is only counted says in no address of a hit whose it is.
+    named = subscriber if tracking == Tracking.FULL else None
+    if tracking != Tracking.OFF:
+        opens = f"{base}/t/o/{sign(Kind.OPEN, subscriber=named)}"
+        to = signer.link_signer(project=project, campaign=campaign, subscriber=named)
+        if links and named is not None:
+            click = lambda position: f"{base}/t/c/{to(links[position])}"  # noqa: E731
+        elif links:
+            click = lambda position: (  # noqa: E731
+                None if position in compiled.personal_links else f"{base}/t/c/{to(links[position])}"
+            )
+    return bulk.RecipientUrls(
+        unsubscribe=f"{base}/u/{sign(Kind.UNSUBSCRIBE, subscriber=subscriber, list=list_id)}",
+        web_version=f"{settings.usercontent_url}/v/{sign(Kind.WEB_VERSION, subscriber=subscriber, list=list_id)}",
+        preferences=f"{settings.public_url}/p/{sign(Kind.PREFERENCES, subscriber=subscriber, list=list_id)}",
+        open=opens,
+        click=click,
+    )
+
+
+def _hits_of(rests: Rests, addresses: Addresses) -> tuple[bytes, Sequence[bytes]]:
+    """The endings of the pixel and the links; none where the addresses are whole."""
+    return (b"", ()) if addresses.whole else (rests.of(_OPEN), rests.clicks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +326,8 @@ class _Fast:
     skeleton: Skeleton
 
 
-_OPEN, _UNSUBSCRIBE, _WEB_VERSION = (
-    NUMBER[kind] for kind in (Kind.OPEN, Kind.UNSUBSCRIBE, Kind.WEB_VERSION)
+_OPEN, _UNSUBSCRIBE, _WEB_VERSION, _PREFERENCES = (
+    NUMBER[kind] for kind in (Kind.OPEN, Kind.UNSUBSCRIBE, Kind.WEB_VERSION, Kind.PREFERENCES)
 )
 
 

@@ -15,7 +15,8 @@ from mailhub.delivery.recipients import Recipient
 from mailhub.events.service import Event, append
 from mailhub.mail.smtp_happenings import Answer
 from mailhub.mail.smtp_reply import classify
-from mailhub.models import EventType, MessageKind, MessageState, Queue
+from mailhub.models import EventType, MessageKind, MessageState, Queue, Tracking
+from mailhub.suppression.entries import hard_bounce, name_events
 
 REPLY_LIMIT = 1000
 
@@ -101,17 +102,25 @@ def record(
     if not settled:
         return
     events: list[Event] = []
+    bounced: list[UUID] = []
     with connection.cursor().copy(_COLUMNS) as copy:
         for one in settled:
             message_id = new_message_id(one.at)
             copy.write_row(_row(facts, one, message_id, relay, route))
+            if one.verdict.hard:
+                bounced.append(message_id)
             if one.verdict.event is not None:
                 events.append(event_of(facts, one.recipient, one.verdict, message_id, one.at))
     for one in settled:
         if one.verdict.hard:
-            suppress(connection, facts.project_id, one.recipient.email)
-    count(connection, facts.project_id, facts.campaign_id, Counter(one.verdict.state for one in settled))
+            hard_bounce(connection, facts.project_id, one.recipient.email, facts.campaign_id)
+    count(
+        connection, facts.project_id, facts.campaign_id, Counter(one.verdict.state for one in settled),
+        Counter(one.recipient.tracking for one in settled if one.verdict.state == MessageState.SENT),
+    )  # fmt: skip
     append(connection, events)
+    if bounced:
+        name_events(connection, facts.project_id, bounced, min(one.at for one in settled))
 
 
 def event_of(facts: Facts, recipient: Recipient, verdict: Verdict, message_id: UUID, at: datetime) -> Event:
@@ -176,7 +185,9 @@ def _row(facts: Facts, one: Settled, message_id: UUID, relay: str, route: str) -
 _COUNT = """
     UPDATE campaign_count
     SET deferred = deferred + %(deferred)s, sent = sent + %(sent)s, failed = failed + %(failed)s,
-        unknown = unknown + %(unknown)s, skipped = skipped + %(skipped)s, updated_at = clock_timestamp()
+        unknown = unknown + %(unknown)s, skipped = skipped + %(skipped)s,
+        sent_aggregate = sent_aggregate + %(sent_aggregate)s, sent_untracked = sent_untracked + %(sent_untracked)s,
+        updated_at = clock_timestamp()
     WHERE project_id = %(project_id)s AND campaign_id = %(campaign_id)s
 """
 
@@ -190,32 +201,25 @@ _FINISH = """
 """
 
 
-def count(connection: Connection, project_id: int, campaign_id: int, moved: Counter[MessageState]) -> None:
-    """Move the campaign's ledger; the campaign is `sent` with its last letter. `queued` is what is left."""
-    binds: dict[str, object] = {"project_id": project_id, "campaign_id": campaign_id}
+def count(
+    connection: Connection,
+    project_id: int,
+    campaign_id: int,
+    moved: Counter[MessageState],
+    modes: Counter[str] | None = None,
+) -> None:
+    """Move the campaign's ledger; the campaign is `sent` with its last letter. `queued` is what is left.
+
+    `modes` are the modes of tracking of the letters sent.
+    """
+    sent = modes or Counter()
+    binds: dict[str, object] = {
+        "project_id": project_id,
+        "campaign_id": campaign_id,
+        "sent_aggregate": sent[Tracking.AGGREGATE],
+        "sent_untracked": sent[Tracking.OFF],
+    }
     for state in MessageState:
         binds[state.value] = moved.get(state, 0)
     connection.execute(_COUNT, binds)
     connection.execute(_FINISH, binds)
-
-
-_SUPPRESS = """
-    INSERT INTO suppression AS x (project_id, email_key, reason)
-    VALUES (%(project_id)s, %(email_key)s, 'hard_bounce')
-    ON CONFLICT (project_id, email_key) DO UPDATE
-    SET reason = 'hard_bounce', expires_at = NULL, created_at = clock_timestamp()
-    WHERE x.expires_at < clock_timestamp()
-"""
-
-_BOUNCED = """
-    UPDATE subscriber
-    SET status = 'bounced', status_changed_at = clock_timestamp(), updated_at = clock_timestamp()
-    WHERE project_id = %(project_id)s AND email_key = %(email_key)s AND status = 'active'
-"""
-
-
-def suppress(connection: Connection, project_id: int, email: str) -> None:
-    """After a hard bounce: nothing more goes to this address of the project."""
-    binds = {"project_id": project_id, "email_key": email.lower()}
-    connection.execute(_SUPPRESS, binds)
-    connection.execute(_BOUNCED, binds)

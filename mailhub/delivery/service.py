@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mailhub.delivery.accept import Attachment, SingleLetter, accept
 from mailhub.delivery.again import Again, AgainForbidden, is_hard, resend_unknown, retry_failed
+from mailhub.delivery.candidates import Audience, candidates
 from mailhub.delivery.fan_out import fan_out
 from mailhub.delivery.lanes import Down, LaneProgress, Limit, down_of, lanes_of, limit_of
 from mailhub.delivery.routing import Routes
@@ -15,11 +16,13 @@ __all__ = [
     "Again",
     "AgainForbidden",
     "Attachment",
+    "Audience",
     "Down",
     "LaneProgress",
     "Limit",
     "SingleLetter",
     "accept",
+    "candidates",
     "down_of",
     "erase_content",
     "fan_out",

@@ -26,6 +26,7 @@ from mailhub.delivery.work import Work
 from mailhub.events.service import Event, append
 from mailhub.mail.headers import UnsafeHeader
 from mailhub.models import MessageKind, MessageState, SkipReason
+from mailhub.suppression.entries import hard_bounce, name_events
 
 if TYPE_CHECKING:
     from mailhub.delivery.dispatcher import Dispatcher
@@ -71,7 +72,8 @@ _CLAIM = f"""
 """  # noqa: S608
 
 _CONTENT = """
-    SELECT from_email, from_name, reply_to, to_name, subject, html, text, headers, attachments, link_ids
+    SELECT from_email, from_name, reply_to, to_name, subject, html, text, headers, attachments, link_ids,
+           tracking
     FROM message_content
     WHERE project_id = %(project_id)s AND created_at = %(created_at)s AND message_id = %(id)s
 """
@@ -301,7 +303,9 @@ def record_all(connection: Connection, ended: Sequence[Ended], relay: str) -> No
     the letter's end is in the books already.
     """
     events: list[Event] = []
-    moved: dict[tuple[int, int], Counter[MessageState]] = {}
+    bounced: dict[int, list[UUID]] = {}
+    began = datetime.now(UTC)
+    moved: dict[tuple[int, int], tuple[Counter[MessageState], Counter[str]]] = {}
     for one in sorted(ended, key=lambda each: (each.row["project_id"], each.row["campaign_id"] or 0, each.row["id"])):
         at = datetime.now(UTC)
         row, verdict = one.row, one.verdict
@@ -309,17 +313,22 @@ def record_all(connection: Connection, ended: Sequence[Ended], relay: str) -> No
             log.warning("message.fenced", message_id=row["id"])
             continue
         if verdict.hard:
-            outcome.suppress(connection, row["project_id"], row["email"])
+            hard_bounce(connection, row["project_id"], row["email"], row["campaign_id"])
+            bounced.setdefault(row["project_id"], []).append(row["id"])
         if row["kind"] == MessageKind.CAMPAIGN and row["state"] != verdict.state:
-            counts = moved.setdefault((row["project_id"], row["campaign_id"]), Counter())
+            counts, modes = moved.setdefault((row["project_id"], row["campaign_id"]), (Counter(), Counter()))
             counts[MessageState(row["state"])] -= 1
             counts[verdict.state] += 1
+            if verdict.state == MessageState.SENT and one.made is not None:
+                modes[one.made.tracking] += 1
         if verdict.event is not None:
             events.append(_event(row, verdict, at))
-    for (project_id, campaign_id), counts in sorted(moved.items()):
-        outcome.count(connection, project_id, campaign_id, counts)
+    for project_id, campaign_id in sorted(moved):
+        outcome.count(connection, project_id, campaign_id, *moved[project_id, campaign_id])
     if events:
         append(connection, events)
+    for project_id, messages in bounced.items():
+        name_events(connection, project_id, messages, began)
 
 
 def _record(

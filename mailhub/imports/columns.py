@@ -1,146 +1,196 @@
-"""The columns of a file: what their headers mean, in English and Russian, and how its first rows look."""
+"""What the columns of a file mean, by their headers in English and Russian and by what stands under them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+from typing import Protocol
 
-from mailhub.imports.rows import Row, RowReader, open_lines
-from mailhub.imports.sniff import NotACsv, Reading, sniff_delimiter, sniff_encoding
+from mailhub.imports.head import Head, is_address
+from mailhub.imports.person import (
+    CONSENT_AT,
+    CONSENT_IP,
+    CONSENT_SOURCE,
+    EMAIL,
+    FIRST_NAME,
+    LAST_NAME,
+    MIDDLE_NAME,
+    NAME,
+    TAGS,
+)
+from mailhub.imports.values import Guess, guess_type
 from mailhub.lists.fields import clean_field_name
-from mailhub.mail.address import InvalidAddress, check_address
 
-EMAIL, NAME = "email", "name"
-#: Rows that are looked at for an address column, and rows that are shown.
-LOOKED_AT, SHOWN = 50, 10
+SAMPLES = 3
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_EMAIL_HEADERS = _words(
-    "email emailaddress mail address mailaddress почта эпочта элпочта электроннаяпочта емейл емайл имейл мейл мыло "
-    "адрес адресэлектроннойпочты адреспочты адресemail emailадрес subscriberemail useremail contactemail "
-    "электронныйадрес"
-)
-_NAME_HEADERS = _words(
-    "name fullname firstnamelastname subscribername contactname username имя фио полноеимя имяфамилия имяифамилия "
-    "фамилияимя фамилияимяотчество подписчик клиент контакт"
-)
-_GIVEN_NAME_HEADERS = _words("firstname givenname")
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
-_LETTERS = re.compile(r"[\W_]+")
+#: Headers in lower case, without anything but letters and digits, ё written as е.
+_HEADERS = {
+    EMAIL: _words(
+        "email emailaddress emailaddresses emails mail address mailaddress subscriberemail useremail contactemail "
+        "primaryemail workemail personalemail customeremail emailaddress1 email1 eaddress "
+        "почта эпочта элпочта электроннаяпочта емейл емайл имейл имэйл мейл мыло адрес адресэлектроннойпочты "
+        "адресэлпочты адресэпочты адреспочты адресemail emailадрес электронныйадрес почтовыйадрес ящик "
+        "почтовыйящик эмейл эмайл эладрес контактныйemail"
+    ),
+    NAME: _words(
+        "name fullname firstnamelastname subscribername contactname username customername clientname displayname "
+        "имя фио полноеимя имяфамилия имяифамилия фамилияимя фамилияимяотчество фамилияиимя имяотчество "
+        "имяиотчество подписчик клиент контакт контактноелицо имяподписчика имяклиента"
+    ),
+    FIRST_NAME: _words("firstname givenname forename first fname имя личноеимя"),
+    MIDDLE_NAME: _words("middlename secondname patronymic отчество"),
+    LAST_NAME: _words("lastname surname familyname last lname фамилия"),
+    TAGS: _words("tags tag labels label теги тег тэги тэг метки метка ярлыки"),
+    CONSENT_AT: _words(
+        "consentdate consentat consenttime optindate optintime optinat confirmtime confirmedat optedinat "
+        "subscribedat subscribedate subscriptiondate datesubscribed signupdate signuptime datejoined joinedat "
+        "согласиедата датасогласия времясогласия датаподписки времяподписки подписан дататподписки "
+        "датаподтверждения"
+    ),
+    CONSENT_SOURCE: _words(
+        "consentsource optinsource signupsource subscriptionsource consenttext источниксогласия источникподписки "
+        "основание источник source"
+    ),
+    CONSENT_IP: _words(
+        "consentip optinip confirmip ip ipaddress signupip ipадрес ipсогласия ipподписки айпи"
+    ),
+}  # fmt: skip
+
+#: Other words for a field that a project may have under one of them.
+_SAME = (
+    _words("phone phonenumber mobile mobilephone cell cellphone tel telephone телефон номертелефона мобильный "
+           "мобильныйтелефон мобтелефон контактныйтелефон тел сотовый моб"),
+    _words("city town город населенныйпункт"),
+    _words("birthday birthdate dateofbirth dob bday деньрождения датарождения др"),
+    _words("country страна"),
+    _words("region state province область регион край"),
+    _words("company organisation organization employer компания организация фирма юрлицо"),
+    _words("position jobtitle title должность"),
+    _words("gender sex пол"),
+    _words("zip zipcode postcode postalcode индекс почтовыйиндекс"),
+    _words("language lang язык"),
+    _words("age возраст"),
+)  # fmt: skip
+_NO_LETTERS = re.compile(r"[\W_]+")
+
+
+class KnownField(Protocol):
+    """What is asked of a project's field; models.SubscriberField is one."""
+
+    name: str
+    label: str
+    type: str
 
 
 @dataclass(frozen=True)
-class Head:
-    """How a file begins. `headers` are unique; `first_line` is the line of the first person."""
+class Column:
+    """A column and the guess of its meaning.
 
-    reading: Reading
-    headers: list[str]
-    has_header: bool
-    rows: list[Row]
-    first_line: int
+    `target` is one of person.OWN_TARGETS, the name of a field, or "" where nothing could be made of the header.
+    `field` is the name that a field made of this column has (perhaps a field of the project already: `is_known`),
+    and `guess` the type that its first cells speak for.
+    """
 
-    @property
-    def columns(self) -> int:
-        return len(self.headers)
-
-
-def look(path: Path, *, encoding: str = "", delimiter: str = "") -> Head:
-    """How the file is read, by our guess where encoding or delimiter are not given. Raises NotACsv."""
-    guessed = sniff_encoding(path)
-    encoding = encoding or guessed
-    if not delimiter:
-        _counting, text = open_lines(path, encoding)
-        with text:
-            sample = [text.readline(64 * 1024) for _n in range(51)]
-        said = _SEPARATOR_LINE.fullmatch(sample[0].strip())
-        delimiter = said.group(1) if said else sniff_delimiter(iter(sample))
-        delimiter = delimiter if delimiter in ",;\t|" else ","
-    return read_head(path, Reading(encoding, delimiter))
+    number: int
+    header: str
+    target: str
+    field: str
+    is_known: bool
+    guess: Guess
+    samples: tuple[str, ...]
 
 
-def read_head(path: Path, reading: Reading) -> Head:
-    """The first rows under this reading. Raises NotACsv("empty") where there are none."""
-    _counting, text = open_lines(path, reading.encoding)
-    with text:
-        rows = list(islice(RowReader(text, reading.delimiter), LOOKED_AT + 2))
-    if rows and rows[0].line == 1 and _SEPARATOR_LINE.fullmatch(rows[0].raw.strip()):
-        rows = rows[1:]
-    if not rows:
-        raise NotACsv("empty")
-    first = rows[0]
-    if first.fault and not first.cells:
-        return Head(reading, _unique([first.raw[:60]]), True, rows[1:], first.end + 1)
-    has_header = not any(_is_address(cell) for cell in first.cells)
-    if has_header:
-        return Head(reading, _unique(first.cells), True, rows[1:], first.end + 1)
-    return Head(reading, _unique([""] * len(first.cells)), False, rows, first.line)
-
-
-def _unique(cells: list[str]) -> list[str]:
-    """Headers by which columns can be told apart: an empty one is named by its number, a second one is numbered."""
-    headers: list[str] = []
-    for number, cell in enumerate(cells[:200], start=1):
-        name = " ".join(cell.replace("\0", " ").split())[:200] or f"Column {number}"
-        header, copy = name, 2
-        while header in headers:
-            header, copy = f"{name} ({copy})", copy + 1
-        headers.append(header)
-    return headers
-
-
-def _is_address(cell: str) -> bool:
-    return "@" in cell and not isinstance(check_address(cell.strip()), InvalidAddress)
-
-
-def guess_mapping(head: Head) -> dict[str, str]:
-    """header → email, name or the clean name of a field, for every column; no `email` where no column has addresses."""
-    meaning = {header: _LETTERS.sub("", header).lower().replace("ё", "е") for header in head.headers}
-    email = _address_column(head, meaning)
-    names = [header for header in head.headers if meaning[header] in _NAME_HEADERS]
-    if not names:
-        names = [header for header in head.headers if meaning[header] in _GIVEN_NAME_HEADERS][:1]
-        if any("фамилия" in text or "lastname" in text for text in meaning.values()):
-            names = []  # the parts of a name stay two fields: half a name is not the name
-    mapping: dict[str, str] = {}
+def guess_columns(head: Head, known: Sequence[KnownField] = ()) -> list[Column]:
+    """The meaning of every column; none is EMAIL where no column has addresses."""
+    meaning = [fold(header) for header in head.headers]
+    cells = [_cells(head, number) for number in range(head.columns)]
+    email = _address_column(meaning, cells)
+    targets: dict[int, str] = {} if email is None else {email: EMAIL}
+    _name_columns(meaning, targets)
+    for target in (TAGS, CONSENT_AT, CONSENT_SOURCE, CONSENT_IP):
+        found = next((n for n, word in enumerate(meaning) if n not in targets and word in _HEADERS[target]), None)
+        if found is not None:
+            targets[found] = target
+    columns: list[Column] = []
     taken: set[str] = set()
-    for header in head.headers:
-        if header == email:
-            mapping[header] = EMAIL
-        elif names and header == names[0]:
-            mapping[header] = NAME
-        else:
-            field = clean_field_name(header)
-            mapping[header] = field if field and field not in taken else ""
-            taken.add(field)
-    return mapping
+    for number, header in enumerate(head.headers):
+        field = _known_name(header, meaning[number], known) or clean_field_name(header)
+        target = targets.get(number) or (field if field not in taken else "")
+        taken.add(target)
+        samples = tuple(dict.fromkeys(cell[:80] for cell in cells[number]))[:SAMPLES]
+        is_known = any(field == one.name for one in known)
+        columns.append(Column(number, header, target, field, is_known, guess_type(cells[number]), samples))
+    return columns
 
 
-def _address_column(head: Head, meaning: Mapping[str, str]) -> str | None:
-    """By header, if what stands under it is not against it; else the column that is full of addresses."""
-    shares = [_address_share(head, index) for index in range(head.columns)]
-    named = [index for index, header in enumerate(head.headers) if meaning[header] in _EMAIL_HEADERS]
-    if named:
-        # "Адрес" may be where a person lives: the one with the addresses is meant.
-        best = max(named, key=lambda index: (shares[index] or 0.0, -index))
-        if shares[best] or not any((share or 0.0) >= 0.5 for share in shares):
-            return head.headers[best]
-    full = [index for index, share in enumerate(shares) if share is not None and share >= 0.5]
-    return head.headers[max(full, key=lambda index: (shares[index] or 0.0, -index))] if full else None
-
-
-def _address_share(head: Head, index: int) -> float | None:
-    """Which share of the filled cells of a column are addresses; None where none is filled."""
-    cells = [row.cells[index] for row in head.rows if index < len(row.cells) and row.cells[index].strip()]
-    return sum(map(_is_address, cells)) / len(cells) if cells else None
+def guess_mapping(head: Head, known: Sequence[KnownField] = ()) -> dict[str, str]:
+    """header → target, for every column."""
+    return {column.header: column.target for column in guess_columns(head, known)}
 
 
 def has_addresses(head: Head) -> bool:
     """Whether the guess finds an address column at all."""
     return EMAIL in guess_mapping(head).values()
+
+
+def fold(header: str) -> str:
+    """A header as the tables above have it."""
+    return _NO_LETTERS.sub("", header).lower().replace("ё", "е")
+
+
+def _cells(head: Head, number: int) -> list[str]:
+    """The filled cells of a column among the first rows."""
+    return [text for row in head.rows if number < len(row.cells) and (text := row.cells[number].strip())]
+
+
+def _address_column(meaning: Sequence[str], cells: Sequence[list[str]]) -> int | None:
+    """By header, if what stands under it is not against it; else the column that is full of addresses."""
+    shares = [sum(map(is_address, column)) / len(column) if column else None for column in cells]
+
+    def better(number: int) -> tuple[float, int]:
+        return shares[number] or 0.0, -number
+
+    named = [number for number, word in enumerate(meaning) if word in _HEADERS[EMAIL]]
+    if named:
+        # "Адрес" may be where a person lives: the one with the addresses is meant.
+        best = max(named, key=better)
+        if shares[best] or not any((share or 0.0) >= 0.5 for share in shares):
+            return best
+    full = [number for number, share in enumerate(shares) if share is not None and share >= 0.5]
+    return max(full, key=better) if full else None
+
+
+def _name_columns(meaning: Sequence[str], targets: dict[int, str]) -> None:
+    """The name: in one column, or in parts that are joined. `Имя` beside `Фамилия` is a first name."""
+    parts: dict[str, int] = {}
+    for target in (LAST_NAME, MIDDLE_NAME, FIRST_NAME):
+        found = next((n for n, word in enumerate(meaning) if n not in targets and word in _HEADERS[target]), None)
+        if found is not None:
+            parts[target] = found
+    busy = {*targets, *parts.values()}
+    whole = next((n for n, word in enumerate(meaning) if n not in busy and word in _HEADERS[NAME]), None)
+    if FIRST_NAME in parts and len(parts) > 1:
+        targets.update({number: target for target, number in parts.items()})
+    elif whole is not None:
+        targets[whole] = NAME
+    elif FIRST_NAME in parts:
+        targets[parts[FIRST_NAME]] = NAME
+
+
+def _known_name(header: str, meaning: str, known: Sequence[KnownField]) -> str:
+    """The project's field that this header means: by its name, its label, or another word for the same."""
+    name = clean_field_name(header)
+    for field in known:
+        if field.name == name:
+            return field.name
+    same = next((words for words in _SAME if meaning in words), frozenset({meaning}))
+    for field in known:
+        if fold(field.label) in same or fold(field.name) in same:
+            return field.name
+    return ""

@@ -9,10 +9,8 @@ from __future__ import annotations
 import csv
 import io
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from collections.abc import Iterator
+from typing import NamedTuple
 
 MAX_ROW = 64 * 1024
 MAX_COLUMNS = 200
@@ -25,8 +23,7 @@ MAX_TRIES = 12
 RAW_KEPT = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row: `line` is where it begins in the file (from 1), `end` where it ends.
 
     `fault` is "" or why the row cannot be used: too_long, too_many_columns, cell_too_long, nul, encoding, quote.
@@ -37,39 +34,6 @@ class Row:
     cells: list[str]
     raw: str
     fault: str = ""
-
-
-class CountingFile(io.RawIOBase):
-    """A file that knows how much of it has been read: TextIOWrapper's own tell() is slow and forbidden in a loop."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.done = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        self.done += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def codec_of(encoding: str) -> str:
-    """Python's codec: a mark at the beginning of UTF-8 is not a part of the first header."""
-    return "utf-8-sig" if encoding == "utf-8" else encoding
-
-
-def open_lines(path: Path, encoding: str) -> tuple[CountingFile, io.TextIOWrapper]:
-    """The file as text; letters that the encoding does not know become U+FFFD."""
-    counting = CountingFile(path.open("rb"))
-    buffered = io.BufferedReader(cast(Any, counting), 256 * 1024)
-    return counting, io.TextIOWrapper(buffered, encoding=codec_of(encoding), errors="replace", newline=None)
 
 
 class RowReader:
@@ -165,15 +129,3 @@ def fault_of(text: str, cells: list[str]) -> str:
     if len(text) > MAX_CELL and any(len(cell) > MAX_CELL for cell in cells):
         return "cell_too_long"
     return ""
-
-
-def read_rows(
-    path: Path, encoding: str, delimiter: str, *, columns: int = 0, progress: Callable[[int], None] | None = None
-) -> Iterator[Row]:
-    """The rows of a file; `progress` is told the bytes read so far."""
-    counting, text = open_lines(path, encoding)
-    with text:
-        for row in RowReader(text, delimiter, columns=columns):
-            if progress is not None:
-                progress(counting.done)
-            yield row

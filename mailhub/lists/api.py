@@ -8,8 +8,9 @@ from typing import Any
 from pyramid.request import Request
 from sqlalchemy import select
 
-from mailhub.lists import letters, queries, service, sign_up
-from mailhub.lists.fields import TooManyFields
+from mailhub.lists import letters, queries, service, sign_up, tags
+from mailhub.lists.fields import FieldFaults, TooManyFields
+from mailhub.lists.filters import PeopleFilter, scope_of
 from mailhub.lists.resources import ListContext, SubscriberContext
 from mailhub.lists.schema import (
     BatchIn,
@@ -19,6 +20,7 @@ from mailhub.lists.schema import (
     ListOut,
     ListPatch,
     PageQuery,
+    PeopleQuery,
     SubscriberIn,
     SubscriberOut,
     SubscriberPatch,
@@ -26,14 +28,17 @@ from mailhub.lists.schema import (
     list_out,
     subscriber_out,
 )
+from mailhub.lists.search import Search
 from mailhub.mail.address import InvalidAddress, parse_address
 from mailhub.models import (
     MailingList,
     OptIn,
+    Segment,
     Subscriber,
     SubscriberStatus,
     Subscription,
     SubscriptionStatus,
+    Tag,
     Visibility,
 )
 from mailhub.security.audit import note
@@ -119,20 +124,31 @@ def _list_out(request: Request, row: queries.ListRow) -> ListOut:
           query=SubscriberQuery, answer=SubscriberOut, many=True)  # fmt: skip
 def subscribers(context: ProjectContext, request: Request) -> dict[str, Any]:
     query = forms.read_query(request, SubscriberQuery)
-    project_id = context.project.id
     if query.email is not None:
         return _by_address(request, query.email)
-    if query.list_id is not None:
-        _known_lists(request, [query.list_id], "list_id")
-    wanted = queries.SubscriberFilter(query.q.strip().replace("\0", ""), query.list_id, query.status or "")
-    page = queries.find_subscribers(
-        request.dbsession, project_id=project_id, wanted=wanted, after=query.after, limit=query.limit
-    )
+    wanted = filter_of(request, query)
+    search = Search(request.dbsession, scope_of(request.dbsession, context.project, wanted), wanted)
+    page = search.page(after=query.after, limit=query.limit)
     answer: dict[str, Any] = {"results": _several(request, page.rows), "next": next_url(request, page)}
-    total = queries.count_subscribers(request.dbsession, project_id=project_id, wanted=wanted)
+    total = search.count()
     if not total.more:
         answer["count"] = total.n
     return answer
+
+
+def filter_of(request: Request, given: PeopleQuery) -> PeopleFilter:
+    """The filter of a query, or of a bulk change. Raises the 422 for a list, tag or segment that is not there."""
+    project_id = request.project.id
+    if given.list_id is not None:
+        _known_lists(request, [given.list_id], "list_id")
+    for field, model, number in (("tag_id", Tag, given.tag_id), ("segment_id", Segment, given.segment_id)):
+        if number is not None and request.dbsession.get(model, (project_id, number)) is None:
+            message = _("There is no such tag.") if field == "tag_id" else _("There is no such segment.")
+            raise ApiProblem(422, _("Some fields are wrong."), [FieldProblem(field, message)])
+    return PeopleFilter(
+        given.q.strip().replace("\0", ""), given.list_id, given.status or "", given.tag_id, given.segment_id,
+        given.source, given.since, given.until,
+    )  # fmt: skip
 
 
 def _by_address(request: Request, text: str) -> dict[str, Any]:
@@ -173,7 +189,15 @@ def change(context: SubscriberContext, request: Request) -> SubscriberOut:
         raise ApiProblem(409, _("Somebody else in this project has this address.")) from None
     except TooManyFields:
         raise _too_many_fields() from None
+    except FieldFaults as refusal:
+        raise _field_faults(refusal) from None
     _set_status(request, person, given.status)
+    if given.tracking is not None:
+        person.tracking = given.tracking
+    if given.tags is not None:
+        old = {tag.id for tag in tags.tags_of_people(request.dbsession, project_id, [person.id])[person.id]}
+        new = _mark(request, person, given.tags)
+        tags.remove_tags(request.dbsession, project_id, [person.id], sorted(old - new))
     if given.lists is not None:
         now = queries.lists_of_people(request.dbsession, project_id=project_id, subscriber_ids=[person.id])
         live = {one.list_id for _list, one in now[person.id] if one.status in service.LIVE}
@@ -238,13 +262,32 @@ def _upsert(request: Request, given: SubscriberIn, joined: list[MailingList], *,
         )
     except TooManyFields:
         raise _too_many_fields() from None
+    except FieldFaults as refusal:
+        raise _field_faults(refusal) from None
     person = made.subscriber
+    _mark(request, person, given.tags)
     _join(request, person, joined, rejoin=False)
     _set_status(request, person, given.status)
+    if given.tracking is not None:
+        person.tracking = given.tracking
+        request.dbsession.flush()
     if made.created and notify and given.status != SubscriberStatus.UNSUBSCRIBED.value:
         letters.send_notice(request, request.project, joined[0] if joined else None, person)
     request.dbsession.refresh(person)
     return made
+
+
+def _mark(request: Request, person: Subscriber, names: Sequence[str]) -> set[int]:
+    """Add tags, made where there are none; gives their ids."""
+    try:
+        made = tags.ensure_tags(request.dbsession, person.project_id, names)
+    except tags.TooManyTags:
+        raise ApiProblem(
+            422, _("Some fields are wrong."), [FieldProblem("tags", _("The project has too many tags already."))]
+        ) from None
+    ids = [tag.id for tag in made]
+    tags.add_tags(request.dbsession, person.project_id, [person.id], ids)
+    return set(ids)
 
 
 def _join(request: Request, person: Subscriber, joined: Sequence[MailingList], *, rejoin: bool) -> None:
@@ -300,7 +343,18 @@ def _several(request: Request, people: Sequence[Subscriber]) -> list[SubscriberO
     memberships = queries.lists_of_people(
         request.dbsession, project_id=request.project.id, subscriber_ids=[person.id for person in people]
     )
-    return [subscriber_out(person, memberships[person.id]) for person in people]
+    tagged = tags.tags_of_people(request.dbsession, request.project.id, [person.id for person in people])
+    return [subscriber_out(person, memberships[person.id], tagged[person.id]) for person in people]
+
+
+def one_person(request: Request, person: Subscriber) -> SubscriberOut:
+    """A person as the API tells them."""
+    return _several(request, [person])[0]
+
+
+def _field_faults(refusal: FieldFaults) -> ApiProblem:
+    faults = [FieldProblem(f"fields.{name}", fault.message) for name, fault in refusal.faults.items()]
+    return ApiProblem(422, _("Some fields are wrong."), faults)
 
 
 def _too_many_fields() -> ApiProblem:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mailhub.mail.address import InvalidAddress, parse_address
-from mailhub.models import OptIn, Visibility
+from mailhub.models import OptIn, Tracking, Visibility
 from mailhub.web.forms import Form, Invalid
 from mailhub.web.i18n import LANGUAGES, _
 
@@ -32,7 +32,8 @@ def _address(text: str) -> str:
         raise Invalid(ADDRESS_FAULTS[refusal.reason_code]) from None
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """For validators: the text, if it is printable and of one line."""
     if any(not char.isprintable() for char in text):
         raise Invalid(_("Line breaks and invisible characters are not possible here."))
     return text
@@ -61,8 +62,8 @@ def row_id(text: Any) -> int:
 
 
 Address = Annotated[str, Field(max_length=1000), AfterValidator(_address)]
-PersonName = Annotated[str, Field(max_length=300), AfterValidator(_one_line)]
-ListName = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_one_line)]
+PersonName = Annotated[str, Field(max_length=300), AfterValidator(one_line)]
+ListName = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(one_line)]
 Description = Annotated[str, Field(max_length=1000), AfterValidator(_no_nul)]
 Language = Annotated[str, AfterValidator(_language)]
 RowIdText = Annotated[int, BeforeValidator(row_id)]
@@ -75,6 +76,7 @@ class ListForm(Form):
     opt_in: OptIn = OptIn.SINGLE
     visibility: Visibility = Visibility.PRIVATE
     language: Language = ""
+    tracking: Tracking = Tracking.FULL
 
 
 class DeleteForm(Form):

@@ -1,33 +1,25 @@
-"""What the pages and the API of this room show: lists with their numbers, people found by a filter."""
+"""What the pages and the API of this room show: lists with their numbers, and who is in them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select, tuple_
+from sqlalchemy import and_, func, select, text
 from sqlalchemy.orm import Session
 
 from mailhub.models import (
+    AudienceSide,
     Campaign,
     CampaignList,
     ListCount,
     MailingList,
     Subscriber,
-    SubscriberCount,
-    SubscriberStatus,
+    SubscriberImport,
     Subscription,
     SubscriptionStatus,
 )
-from mailhub.web.paging import Page, page_of, read_cursor
-
-#: A search is counted up to here; beyond it the page says "more than".
-COUNT_LIMIT = 1_000
-PERSON_STATUSES = frozenset(status.value for status in SubscriberStatus)
-LIST_STATUSES = frozenset(status.value for status in SubscriptionStatus)
-SORTS = ("-added", "added", "email", "-email")
 
 
 @dataclass(frozen=True)
@@ -42,27 +34,6 @@ class ListRow:
     @property
     def total(self) -> int:
         return self.subscribed + self.unconfirmed + self.unsubscribed
-
-
-@dataclass(frozen=True)
-class SubscriberFilter:
-    """What the table is narrowed to. With a list, `subscribed`, `unconfirmed` and `unsubscribed` are of that list."""
-
-    q: str = ""
-    list_id: int | None = None
-    status: str = ""
-
-    @property
-    def is_set(self) -> bool:
-        return bool(self.q or self.list_id or self.status)
-
-
-@dataclass(frozen=True)
-class Total:
-    """How many people fit; `more` says that there are more than `n`."""
-
-    n: int
-    more: bool = False
 
 
 def lists_with_counts(dbsession: Session, *, project_id: int, list_id: int | None = None) -> list[ListRow]:
@@ -85,6 +56,41 @@ def lists_with_counts(dbsession: Session, *, project_id: int, list_id: int | Non
     if list_id is not None:
         wanted = wanted.where(MailingList.id == list_id)
     return [ListRow(row[0], int(row[1]), int(row[2]), int(row[3])) for row in dbsession.execute(wanted)]
+
+
+#: Sources of people that the page offers.
+MOST_SOURCES = 100
+# One step of the index a source, however many people have it.
+_SOURCES = text(
+    """
+    WITH RECURSIVE step AS (
+        (SELECT source FROM subscriber WHERE project_id = :project ORDER BY source LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT s.source FROM subscriber AS s
+            WHERE s.project_id = :project AND s.source > step.source ORDER BY s.source LIMIT 1
+        )
+        FROM step WHERE step.source IS NOT NULL
+    )
+    SELECT source FROM step WHERE source <> '' LIMIT :most
+    """
+)
+
+
+def sources_of(dbsession: Session, project_id: int) -> list[str]:
+    """Where people of the project have come from: form, manual, api, import:12."""
+    return list(dbsession.scalars(_SOURCES, {"project": project_id, "most": MOST_SOURCES}))
+
+
+def import_names(dbsession: Session, project_id: int, sources: Collection[str]) -> dict[str, tuple[int, str]]:
+    """source (`import:12`) → (id, file name) of these imports."""
+    ids = {int(one[7:]) for one in sources if one.startswith("import:") and one[7:].isdigit() and len(one) < 26}
+    if not ids:
+        return {}
+    found = select(SubscriberImport.id, SubscriberImport.file_name).where(
+        SubscriberImport.project_id == project_id, SubscriberImport.id.in_(ids)
+    )
+    return {f"import:{row.id}": (row.id, row.file_name) for row in dbsession.execute(found)}
 
 
 def list_choices(dbsession: Session, *, project_id: int) -> list[tuple[int, str]]:
@@ -127,115 +133,16 @@ def campaigns_of_list(dbsession: Session, *, project_id: int, list_id: int, limi
             CampaignList,
             and_(CampaignList.project_id == Campaign.project_id, CampaignList.campaign_id == Campaign.id),
         )
-        .where(CampaignList.project_id == project_id, CampaignList.list_id == list_id, Campaign.archived_at.is_(None))
+        .where(
+            CampaignList.project_id == project_id,
+            CampaignList.list_id == list_id,
+            CampaignList.side == AudienceSide.INCLUDE,
+            Campaign.archived_at.is_(None),
+        )
         .order_by(Campaign.id.desc())
         .limit(limit)
     )
     return list(dbsession.scalars(wanted))
-
-
-def find_subscribers(
-    dbsession: Session,
-    *,
-    project_id: int,
-    wanted: SubscriberFilter,
-    sort: str = "-added",
-    after: str | None = None,
-    limit: int = 50,
-) -> Page[Subscriber]:
-    """A page of people. `after` is a cursor of the same sort; a foreign one shows the first page."""
-    query = _narrowed(select(Subscriber), project_id, wanted)
-    down = sort.startswith("-")
-    if sort.lstrip("-") == "email":
-        key = Subscriber.email_key
-        given = read_cursor(after, str)
-        if given is not None:
-            query = query.where(key < given[0] if down else key > given[0])
-        query = query.order_by(key.desc() if down else key)
-        rows = dbsession.scalars(query.limit(limit + 1)).all()
-        return page_of(rows, limit, lambda row: (row.email_key,))
-    place = tuple_(Subscriber.created_at, Subscriber.id)
-    given = read_cursor(after, str, int)
-    moment = _moment(given[0]) if given is not None else None
-    if given is not None and moment is not None:
-        here = tuple_(moment, given[1])
-        query = query.where(place < here if down else place > here)
-    order = (Subscriber.created_at, Subscriber.id)
-    query = query.order_by(*(column.desc() if down else column for column in order))
-    rows = dbsession.scalars(query.limit(limit + 1)).all()
-    return page_of(rows, limit, lambda row: (row.created_at.isoformat(), row.id))
-
-
-def count_subscribers(dbsession: Session, *, project_id: int, wanted: SubscriberFilter) -> Total:
-    """How many fit: exact from counters where there is one, else counted up to COUNT_LIMIT."""
-    if not wanted.q and wanted.list_id is None and (not wanted.status or wanted.status in PERSON_STATUSES):
-        counted = select(func.coalesce(func.sum(SubscriberCount.n), 0)).where(SubscriberCount.project_id == project_id)
-        if wanted.status:
-            counted = counted.where(SubscriberCount.status == wanted.status)
-        return Total(int(dbsession.scalar(counted) or 0))
-    if not wanted.q and wanted.list_id is not None and (not wanted.status or wanted.status in LIST_STATUSES):
-        counted = select(func.coalesce(func.sum(ListCount.n), 0)).where(
-            ListCount.project_id == project_id, ListCount.list_id == wanted.list_id
-        )
-        if wanted.status:
-            counted = counted.where(ListCount.status == wanted.status)
-        return Total(int(dbsession.scalar(counted) or 0))
-    some = _narrowed(select(Subscriber.id), project_id, wanted).limit(COUNT_LIMIT + 1).subquery()
-    n = int(dbsession.scalar(select(func.count()).select_from(some)) or 0)
-    return Total(min(n, COUNT_LIMIT), n > COUNT_LIMIT)
-
-
-def _narrowed(query: Select[Any], project_id: int, wanted: SubscriberFilter) -> Select[Any]:
-    query = query.where(Subscriber.project_id == project_id)
-    if wanted.q:
-        query = query.where(_matches(wanted.q))
-    status = wanted.status
-    if wanted.list_id is not None:
-        in_list = [
-            Subscription.project_id == Subscriber.project_id,
-            Subscription.subscriber_id == Subscriber.id,
-            Subscription.list_id == wanted.list_id,
-        ]
-        if status in LIST_STATUSES:
-            in_list.append(Subscription.status == status)
-            status = ""
-        query = query.join(Subscription, and_(*in_list))
-    elif status in (SubscriptionStatus.SUBSCRIBED, SubscriptionStatus.UNCONFIRMED):
-        query = query.where(
-            select(Subscription.list_id)
-            .where(
-                Subscription.project_id == Subscriber.project_id,
-                Subscription.subscriber_id == Subscriber.id,
-                Subscription.status == status,
-            )
-            .exists()
-        )
-        status = ""
-    if status:
-        query = query.where(Subscriber.status == status)
-    return query
-
-
-def _matches(q: str) -> ColumnElement[bool]:
-    """Every word of the search is somewhere in the address or the name; one or two letters are a beginning."""
-    search: ColumnElement[str] = literal_column("((subscriber.email_key || ' '::text) || lower(subscriber.name))")
-    words = q.lower().split()[:5]
-    if len(words) == 1 and len(words[0]) < 3:
-        # A trigram index knows nothing about so few letters; the address's own index finds a prefix.
-        return Subscriber.email_key.like(_escaped(words[0]) + "%", escape="\\")
-    return and_(*(search.like(f"%{_escaped(word)}%", escape="\\") for word in words))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
 
 
 def lists_of_people(

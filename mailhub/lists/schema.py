@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mailhub.lists.fields import MAX_FIELDS, clean_field_name
+from mailhub.lists.filters import LIST_STATUSES, PERSON_STATUSES
 from mailhub.lists.forms import MAX_VALUE, Address, Description, Language, ListName, PersonName, row_id
-from mailhub.lists.queries import LIST_STATUSES, PERSON_STATUSES, ListRow
+from mailhub.lists.queries import ListRow
+from mailhub.lists.tags import clean_tag
 from mailhub.models import (
     MailingList,
     OptIn,
     Subscriber,
     Subscription,
     SubscriptionStatus,
+    Tag,
+    Tracking,
     Visibility,
 )
 from mailhub.web.api import utc
@@ -51,7 +56,14 @@ def _status_filter(text: str) -> str:
     return text
 
 
+def _tag(name: str) -> str:
+    if not clean_tag(name):
+        raise Invalid(_("A tag has at most 80 characters."))
+    return clean_tag(name)
+
+
 Fields = Annotated[dict[str, Any], Field(max_length=MAX_FIELDS), AfterValidator(_values)]
+Tags = Annotated[list[Annotated[str, AfterValidator(_tag)]], Field(max_length=100)]
 Limit = Annotated[int, Field(ge=1, le=API_LIMIT_MAX)]
 
 
@@ -61,6 +73,7 @@ class ListIn(Form):
     opt_in: OptIn = OptIn.SINGLE
     visibility: Visibility = Visibility.PRIVATE
     language: Language = ""
+    tracking: Tracking = Tracking.FULL
 
 
 class ListPatch(Form):
@@ -69,6 +82,7 @@ class ListPatch(Form):
     opt_in: OptIn | None = None
     visibility: Visibility | None = None
     language: Language | None = None
+    tracking: Tracking | None = None
 
 
 class PageQuery(Form):
@@ -76,21 +90,35 @@ class PageQuery(Form):
     after: str | None = None
 
 
-class SubscriberQuery(PageQuery):
-    email: str | None = None
+class PeopleQuery(Form):
+    """What people are narrowed to; `since` and `until` are days of the project's zone, both included."""
+
     list_id: Id | None = None
     status: Annotated[str, AfterValidator(_status_filter)] | None = None
     q: Annotated[str, Field(max_length=200)] = ""
+    tag_id: Id | None = None
+    segment_id: Id | None = None
+    source: Annotated[str, Field(max_length=100)] = ""
+    since: date | None = None
+    until: date | None = None
+
+
+class SubscriberQuery(PeopleQuery, PageQuery):
+    email: str | None = None
 
 
 class SubscriberIn(Form):
-    """A person; `lists` are joined, none is left. A double opt-in list asks them to confirm by a letter."""
+    """A person; `lists` are joined and `tags` added, none is left or taken away. A double opt-in list asks them to
+    confirm by a letter.
+    """
 
     email: Address
     name: PersonName | None = None
     fields: Fields = Field(default_factory=dict)
     lists: Annotated[list[Id], Field(max_length=100)] = Field(default_factory=list)
+    tags: Tags = Field(default_factory=list)
     status: Literal["active", "unsubscribed"] | None = None
+    tracking: Tracking | None = None
 
 
 class SubscriberPatch(Form):
@@ -100,7 +128,9 @@ class SubscriberPatch(Form):
     name: PersonName | None = None
     fields: Fields | None = None
     lists: Annotated[list[Id], Field(max_length=100)] | None = None
+    tags: Tags | None = None
     status: Literal["active", "unsubscribed"] | None = None
+    tracking: Tracking | None = None
 
 
 class BatchIn(Form):
@@ -116,6 +146,7 @@ class ListOut(Form):
     opt_in: str
     visibility: str
     language: str
+    tracking: str
     counts: dict[str, int]
     form_url: str | None
     created_at: str
@@ -139,7 +170,10 @@ class SubscriberOut(Form):
     name: str
     fields: dict[str, Any]
     lists: list[str]
+    tags: list[str]
     status: str
+    tracking: str
+    paused_until: str | None
     subscriptions: list[SubscriptionOut]
     source: str
     created_at: str
@@ -171,6 +205,7 @@ def list_out(row: ListRow, form_url: str | None) -> ListOut:
         opt_in=one.opt_in,
         visibility=one.visibility,
         language=one.language,
+        tracking=one.tracking,
         counts={"subscribed": row.subscribed, "unconfirmed": row.unconfirmed, "unsubscribed": row.unsubscribed},
         form_url=form_url,
         created_at=utc(one.created_at) or "",
@@ -178,14 +213,19 @@ def list_out(row: ListRow, form_url: str | None) -> ListOut:
     )
 
 
-def subscriber_out(person: Subscriber, memberships: list[tuple[MailingList, Subscription]]) -> SubscriberOut:
+def subscriber_out(
+    person: Subscriber, memberships: list[tuple[MailingList, Subscription]], tags: list[Tag]
+) -> SubscriberOut:
     return SubscriberOut(
         id=str(person.id),
         email=person.email,
         name=person.name,
         fields=person.fields,
         lists=[str(one.list_id) for _list, one in memberships if one.status == SubscriptionStatus.SUBSCRIBED],
+        tags=[tag.name for tag in tags],
         status=person.status,
+        tracking=person.tracking,
+        paused_until=utc(person.paused_until),
         subscriptions=[
             SubscriptionOut(
                 list_id=str(one.list_id),

@@ -1,4 +1,4 @@
-"""Pages of people: the table, a person, their lists, their end."""
+"""Adding a person, changing and deleting one, putting them into lists and taking them out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyramid.request import Request
 from pyramid.view import view_config
 
 from mailhub.lists import queries, service
-from mailhub.lists.fields import known_fields
+from mailhub.lists.fields import FieldFaults, fields_of, written_value
 from mailhub.lists.forms import (
     NewSubscriberForm,
     OneListForm,
@@ -17,71 +17,12 @@ from mailhub.lists.forms import (
     Text,
     UnsubscribeForm,
 )
-from mailhub.lists.history import history
 from mailhub.lists.resources import SubscriberContext
-from mailhub.models import MailingList, Subscriber, SubscriberField, SubscriberImport, SubscriptionStatus
+from mailhub.models import MailingList, Subscriber, SubscriberField, SubscriptionStatus
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
 from mailhub.web import forms, htmx
 from mailhub.web.i18n import _
-from mailhub.web.paging import PAGE_SIZE, first_url, next_url
-
-MAX_QUERY = 200
-
-
-@view_config(
-    route_name="lists.subscribers",
-    request_method="GET",
-    renderer="lists/subscribers.html",
-    permission="subscribers:view",
-)
-@view_config(
-    route_name="lists.subscribers",
-    request_method="GET",
-    hx_target="subscriber-rows",
-    renderer="lists/_subscriber_rows.html",
-    permission="subscribers:view",
-)
-def subscribers(context: ProjectContext, request: Request) -> dict[str, Any]:
-    project_id = context.project.id
-    choices = queries.list_choices(request.dbsession, project_id=project_id)
-    wanted, sort = _wanted(request, choices)
-    page = queries.find_subscribers(
-        request.dbsession,
-        project_id=project_id,
-        wanted=wanted,
-        sort=sort,
-        after=request.GET.get("after"),
-        limit=PAGE_SIZE,
-    )
-    if page.next is None and "after" not in request.GET:
-        total = queries.Total(len(page.rows))
-    else:
-        total = queries.count_subscribers(request.dbsession, project_id=project_id, wanted=wanted)
-    return {
-        "page": page,
-        "wanted": wanted,
-        "sort": sort,
-        "total": total,
-        "choices": choices,
-        "memberships": queries.lists_of_people(
-            request.dbsession, project_id=project_id, subscriber_ids=[row.id for row in page.rows]
-        ),
-        "next": next_url(request, page),
-        "first": first_url(request),
-    }
-
-
-def _wanted(request: Request, choices: list[tuple[int, str]]) -> tuple[queries.SubscriberFilter, str]:
-    """The filter in the URL. What is no choice of ours is passed over: an old link still shows a table."""
-    list_id = next((number for number, _name in choices if str(number) == request.GET.get("list")), None)
-    status = request.GET.get("status", "")
-    if status not in queries.PERSON_STATUSES | queries.LIST_STATUSES:
-        status = ""
-    sort = request.GET.get("sort", "")
-    q = request.GET.get("q", "").strip()[:MAX_QUERY].replace("\0", "")
-    wanted = queries.SubscriberFilter(q, list_id, status)
-    return wanted, sort if sort in queries.SORTS else "-added"
 
 
 @view_config(
@@ -102,7 +43,7 @@ def new(context: ProjectContext, request: Request) -> dict[str, Any]:
     permission="subscribers:edit",
 )
 def create(context: ProjectContext, request: Request) -> Any:
-    fields = known_fields(request.dbsession, project_id=context.project.id)
+    fields = fields_of(request.dbsession, context.project.id)
     form = forms.read(request, _with_fields(NewSubscriberForm, fields))
     choices = queries.list_choices(request.dbsession, project_id=context.project.id)
     known = {number for number, _name in choices}
@@ -112,18 +53,23 @@ def create(context: ProjectContext, request: Request) -> Any:
             form.refuse("list_ids", _("There is no such list."))
         elif chosen and form.value.consent is None:
             form.refuse("consent", _("Without their consent they cannot be put into a list."))
-    if form.value is None:
+    made = None
+    if form.value is not None:
+        value = form.value
+        try:
+            made = service.upsert_subscriber(
+                request.dbsession,
+                project_id=context.project.id,
+                email=value.email,
+                name=value.name,
+                fields=_field_values(value, fields),
+                source="manual",
+            )
+        except FieldFaults as refusal:
+            _refuse(form, refusal)
+    if made is None:
         request.response.status_int = 422
         return _new_page(context, request, form.values, form.errors)
-    value = form.value
-    made = service.upsert_subscriber(
-        request.dbsession,
-        project_id=context.project.id,
-        email=value.email,
-        name=value.name,
-        fields=_field_values(value, fields),
-        source="manual",
-    )
     person = made.subscriber
     for list_id in chosen:
         service.subscribe(
@@ -148,7 +94,7 @@ def _new_page(
     return {
         "values": values,
         "errors": errors,
-        "fields": known_fields(request.dbsession, project_id=context.project.id),
+        "fields": fields_of(request.dbsession, context.project.id),
         "choices": queries.list_choices(request.dbsession, project_id=context.project.id),
     }
 
@@ -159,45 +105,13 @@ def _with_fields(model: type[SubscriberForm], fields: list[SubscriberField]) -> 
     return create_model("WithFields", __base__=model, **inputs)
 
 
+def _refuse(form: forms.FormResult[Any], refusal: FieldFaults) -> None:
+    for name, fault in refusal.faults.items():
+        form.refuse(f"field_{name}", fault.message)
+
+
 def _field_values(value: Any, fields: list[SubscriberField]) -> dict[str, str]:
     return {one.name: getattr(value, f"field_{one.name}") for one in fields}
-
-
-@view_config(
-    route_name="lists.subscriber",
-    request_method="GET",
-    renderer="lists/subscriber.html",
-    permission="subscribers:view",
-)
-def show(context: SubscriberContext, request: Request) -> dict[str, Any]:
-    person, project_id = context.subscriber, context.project.id
-    memberships = queries.lists_of_people(request.dbsession, project_id=project_id, subscriber_ids=[person.id])
-    mine = memberships[person.id]
-    joined = {mailing_list.id for mailing_list, _subscription in mine}
-    choices = queries.list_choices(request.dbsession, project_id=project_id)
-    events = history(request.dbsession, project_id=project_id, subscriber_id=person.id, after=request.GET.get("after"))
-    return {
-        "person": person,
-        "memberships": mine,
-        "other_lists": [choice for choice in choices if choice[0] not in joined],
-        "fields": known_fields(request.dbsession, project_id=project_id),
-        "suppressed": service.is_suppressed(request.dbsession, project_id=project_id, email_key=person.email_key),
-        "events": events,
-        "next": next_url(request, events),
-        "first": first_url(request),
-        "sources": _import_names(request, [person.source, *(one.source for _list, one in mine)]),
-    }
-
-
-def _import_names(request: Request, sources: list[str]) -> dict[str, tuple[int, str]]:
-    """source (`import:12`) → (id, file name) of the imports that brought the person."""
-    ids = {int(source[7:]) for source in sources if source.startswith("import:") and source[7:].isdigit()}
-    if not ids:
-        return {}
-    found = request.dbsession.query(SubscriberImport.id, SubscriberImport.file_name).filter(
-        SubscriberImport.project_id == request.project.id, SubscriberImport.id.in_(ids)
-    )
-    return {f"import:{row.id}": (row.id, row.file_name) for row in found}
 
 
 @view_config(
@@ -208,8 +122,8 @@ def _import_names(request: Request, sources: list[str]) -> dict[str, tuple[int, 
 )
 def edit(context: SubscriberContext, request: Request) -> dict[str, Any]:
     person = context.subscriber
-    fields = known_fields(request.dbsession, project_id=context.project.id)
-    values = {f"field_{one.name}": person.fields.get(one.name, "") for one in fields}
+    fields = fields_of(request.dbsession, context.project.id)
+    values = {f"field_{one.name}": written_value(one, person.fields.get(one.name)) for one in fields}
     return {
         "person": person,
         "fields": fields,
@@ -226,7 +140,7 @@ def edit(context: SubscriberContext, request: Request) -> dict[str, Any]:
 )
 def update(context: SubscriberContext, request: Request) -> Any:
     person = context.subscriber
-    fields = known_fields(request.dbsession, project_id=context.project.id)
+    fields = fields_of(request.dbsession, context.project.id)
     form = forms.read(request, _with_fields(SubscriberForm, fields))
     if form.value is not None:
         try:
@@ -239,6 +153,8 @@ def update(context: SubscriberContext, request: Request) -> Any:
             )
         except service.AddressTaken:
             form.refuse("email", _("Somebody else in this project has this address."))
+        except FieldFaults as refusal:
+            _refuse(form, refusal)
     if form.value is None:
         request.response.status_int = 422
         return {"person": person, "fields": fields, "values": form.values, "errors": form.errors}

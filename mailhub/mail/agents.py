@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["MAX_AGENT", "Agent", "agent_of"]
+__all__ = ["MAX_AGENT", "Agent", "agent_of", "class_of"]
 
 #: What is behind this many characters says nothing.
 MAX_AGENT = 512
@@ -191,11 +191,30 @@ def agent_of(user_agent: str) -> Agent:
     return _agent_of(user_agent[:MAX_AGENT])
 
 
+def class_of(user_agent: str) -> str:
+    """What may be kept of a User-Agent where a hit must say of nobody: a text for which `agent_of` gives the same.
+
+    Three programs are told from others by their whole text, which is that of millions: they stay as they are.
+    """
+    text = user_agent[:MAX_AGENT].strip().lower()
+    if not text or text == APPLE_PRIVACY or text in GMAIL_PREFETCH:
+        return text
+    agent = agent_of(user_agent)
+    return f"{_CLASS}{agent.device}/{agent.client}"
+
+
+_CLASS = "class/"
+_DEVICES = frozenset({"", "desktop", "mobile", "tablet", "proxy", "bot"})
+
+
 @lru_cache(maxsize=8192)
 def _agent_of(user_agent: str) -> Agent:
     text = user_agent.strip().lower()
     if not text:
         return NOTHING
+    if text.startswith(_CLASS):
+        kind, _, program = user_agent.strip()[len(_CLASS) :].partition("/")
+        return Agent(kind, program) if kind in _DEVICES and program in _clients() else NOTHING
     if text == APPLE_PRIVACY:
         return Agent("proxy", "Apple Mail")
     if text in GMAIL_PREFETCH:
@@ -211,6 +230,13 @@ def _agent_of(user_agent: str) -> Agent:
         return Agent("bot", "")
     device = _device_of(text)
     return Agent(device, _browser_of(text) if device else "")
+
+
+@lru_cache(maxsize=1)
+def _clients() -> frozenset[str]:
+    """Every name that a client may have: what somebody else calls a class must not become a key of a rollup."""
+    tables = (*_PROXIES, *_SCANNERS, *_BROWSERS, *((mark, client) for mark, client, _device in _CLIENTS))
+    return frozenset({"", "Apple Mail", *(client for _mark, client in tables)})
 
 
 def _browser_of(text: str) -> str:

@@ -21,7 +21,7 @@ from mailhub.mail.merge import expressions, merge_context
 from mailhub.mail.mime import boundary_of, multipart, text_part
 from mailhub.mail.problem import Problem
 from mailhub.mail.scan import escape_attribute
-from mailhub.mail.segments import Block, Cutter, Link, Piece, Pixel, Value, as_html, as_text
+from mailhub.mail.segments import Address, Block, Cutter, Link, Piece, Pixel, Value, as_html, as_text
 from mailhub.mail.skeleton import PIXEL_END, PIXEL_START, Addresses, Skeleton
 from mailhub.mail.template import (
     MAX_OUTPUT,
@@ -49,14 +49,14 @@ _plain_address = re.compile(r"[a-z0-9][a-z0-9._+-]{0,63}@[a-z0-9][a-z0-9.-]*[a-z
 class RecipientUrls:
     """A recipient's own addresses. Without `open` no pixel is put in, without `click` links stay as they are.
 
-    `click` maps a link's position to its tracking URL. `one_click` and `unsubscribe_mailto` go into List-Unsubscribe
-    only; an empty `one_click` is `unsubscribe`, an empty `preferences` too.
+    `click` maps a link's position to its tracking URL, or to None: this link is not tracked. `one_click` and
+    `unsubscribe_mailto` go into List-Unsubscribe only; an empty `one_click` or `preferences` is `unsubscribe`.
     """
 
     unsubscribe: str
     web_version: str
     open: str | None = None
-    click: Callable[[int], str] | None = None
+    click: Callable[[int], str | None] | None = None
     preferences: str = ""
     one_click: str = ""
     unsubscribe_mailto: str = ""
@@ -110,6 +110,8 @@ class CompiledCampaign:
         self.problems = problems
         self.link_uses = link_uses
         self.links = [link.url for link in link_uses]
+        #: Positions of the links whose address has merge fields: where a click leads depends on the person.
+        self.personal_links = frozenset(link.position for link in link_uses if expressions(link.url))
         self.fields = used
         self._parts = parts
         self._constant = constant
@@ -159,7 +161,7 @@ class CompiledCampaign:
         links = (
             [template.render(context) for template in parts.links]
             if click is None
-            else [click(position) for position in range(len(parts.links))]
+            else [click(position) or template.render(context) for position, template in enumerate(parts.links)]
         )
         pixel = "" if urls.open is None else f"{PIXEL_START}{escape_attribute(urls.open)}{PIXEL_END}"
         subject = self._static_subject
@@ -171,16 +173,22 @@ class CompiledCampaign:
     def skeleton(self, addresses: Addresses) -> Skeleton:
         """The letter for recipients whose addresses differ in their endings only; raises TemplateRefused.
 
-        `addresses.links` has one entry for each of `links`.
+        `addresses.links` has one entry for each of `links`; where they are `whole` there may be none.
         """
         parts = self._checked()
-        if len(addresses.links) != len(parts.links):
+        if len(addresses.links) != len(parts.links) and not (addresses.whole and not addresses.links):
             raise ValueError("an address for each link is needed")
+        plain: list[str | Template] = []
+        if addresses.whole:
+            plain = [
+                template if position in self.personal_links else template.render({})
+                for position, template in enumerate(parts.links)
+            ]
         way_out = b"".join(unsubscribe_headers(addresses.unsubscribe + _MARK, "", one_click=True))
         start, end = way_out.split(_MARK.encode("ascii"))
         return Skeleton(
             constant=b"".join(self._constant), unsubscribe=(start, end), subject=parts.subject, html=parts.html,
-            text=parts.text, values=parts.values, addresses=addresses,
+            text=parts.text, values=parts.values, addresses=addresses, plain=plain,
         )  # fmt: skip
 
     def context(
@@ -305,7 +313,7 @@ def _joined(
                 text = links[position]
             case Pixel():
                 text = pixel
-            case Block():
+            case Block() | Address():
                 text = piece.render(context, links, pixel)
         size += len(text)
         if size > MAX_OUTPUT:

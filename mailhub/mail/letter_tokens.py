@@ -32,6 +32,8 @@ MAX_INDEX = 1023
 #: Numbers of the kinds that have a block in a letter's own stream; the click's number is that of the other stream.
 CLICK = 2
 _KINDS = 9
+#: The subscriber of tokens that name no person.
+NOBODY = 0
 
 _IDS = struct.Struct(">QQQQ")
 _RATE = 168
@@ -134,7 +136,7 @@ class LetterTokens:
         return _spelled(_head(self._key_id, ids)).decode("ascii")
 
     def rests(self, subscriber: int) -> Rests:
-        """What the tokens of one person end in."""
+        """What the tokens of one person end in; of NOBODY: they are the same in all letters and say of nobody."""
         person = _spelled(_person(subscriber))
         own = _spelled(self._blocks.own(self._project, self._campaign, self._list, subscriber))
         if not self._count:

@@ -16,6 +16,7 @@ from markupsafe import escape
 from mailhub.mail.document import LINK_SLOT, PIXEL_SLOT
 from mailhub.mail.lint import lint, parse
 from mailhub.mail.merge import OWN_URL_NAMES
+from mailhub.mail.scan import escape_attribute
 from mailhub.mail.template import Kind, Template, TemplateRefused, Values, block_of, guard_operations, values_of
 from mailhub.mail.text import squeeze
 
@@ -58,7 +59,20 @@ class Block:
         return squeeze(self.before + text + self.after) if self.before or self.after else text
 
 
-Piece = str | Value | Link | Pixel | Block
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A link's address as its author wrote it, with merge fields: not tracked, filled in for one recipient."""
+
+    template: Template
+    is_html: bool
+
+    def render(self, context: Context, links: Sequence[str], pixel: str) -> str:
+        """The address, escaped for its attribute in HTML. `links` and `pixel` are those of blocks."""
+        url = self.template.render_with(context)
+        return escape_attribute(url) if self.is_html else url
+
+
+Piece = str | Value | Link | Pixel | Block | Address
 _Rough = str | Value | list[nodes.Node]
 
 

@@ -19,8 +19,8 @@ from mailhub.mail.headers import UnsafeHeader, header_names, text_header
 from mailhub.mail.mime import assert_wire_safe, base64_lines
 from mailhub.mail.quoted import SHORT, Quoted, quoted, with_crlf
 from mailhub.mail.scan import escape_attribute
-from mailhub.mail.segments import Block, Link, Piece, Pixel, Value, as_html, as_text
-from mailhub.mail.template import MAX_OUTPUT, Values, for_header, too_long
+from mailhub.mail.segments import Address, Block, Link, Piece, Pixel, Value, as_html, as_text
+from mailhub.mail.template import MAX_OUTPUT, Template, Values, for_header, too_long
 
 PIXEL_START = '<img src="'
 PIXEL_END = '" width="1" height="1" alt="" style="display:block;border:0">'
@@ -29,7 +29,7 @@ ENDING = 28
 _ENDING_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 # The fixed order of a letter's own pieces; links, values, blocks and base64 parts follow.
-_TO, _DATE, _MESSAGE_ID, _SUBJECT, _UNSUBSCRIBE, _WEB_VERSION, _OPEN, _CLICKS = range(8)
+_TO, _DATE, _MESSAGE_ID, _SUBJECT, _UNSUBSCRIBE, _WEB_VERSION, _PREFERENCES, _OPEN, _CLICKS = range(9)
 # A value of which nothing has to be encoded or escaped anywhere.
 _special = re.compile("[&<>'\"]").search
 _PLAIN = r"!#$%()*+,./0-9:;?@A-Z\[\]^_a-z{|}~-"
@@ -40,13 +40,19 @@ _same_everywhere = re.compile(rf"(?:[{_PLAIN}]+ )*[{_PLAIN}]+|").fullmatch
 class Addresses:
     """What the addresses of all recipients begin with; each has an ending of its own (`Endings`), in base64url.
 
-    Without `open` there is no pixel. `links` are by position, one for each tracked link of the letter.
+    Without `open` there is no pixel. `links` are by position, one for each tracked link of the letter. Without
+    `preferences` its place is taken by `unsubscribe`.
+
+    `whole`: `open` and `links` are whole addresses, the same for everybody, so that a hit says nothing of a person; an
+    empty one among the links, and all of them where there are none, are as their author wrote them: not tracked.
     """
 
     unsubscribe: str
     web_version: str
     open: str
     links: Sequence[str]
+    preferences: str = ""
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class Endings:
     web_version: bytes
     open: bytes
     links: Sequence[bytes]
+    preferences: bytes = b""
 
 
 class Skeleton:
@@ -72,23 +79,29 @@ class Skeleton:
         text: Sequence[Piece],
         values: Values,
         addresses: Addresses,
+        plain: Sequence[str | Template] = (),
     ) -> None:
+        """`plain` are the links as their author wrote them: a text, or a template where it has merge fields."""
         self._subject, self._values = subject, values
+        self._plain = _Plain(addresses.links, plain) if addresses.whole else None
+        if self._plain is not None:
+            html = self._plain.settled(html, addresses.open, is_html=True)
+            text = self._plain.settled(text, "", is_html=False)
         self._constant_subject = b""
         if all(isinstance(piece, str) for piece in subject):
             self._constant_subject = text_header("Subject", "".join(map(str, subject)))
         self._links = [escape_attribute(link) for link in addresses.links], addresses.links
         self._pixel_start = PIXEL_START + escape_attribute(addresses.open) if addresses.open else ""
-        self._values_at = _CLICKS + len(addresses.links)
+        self._values_at = _CLICKS + (0 if addresses.whole else len(addresses.links))
         generic = {piece.index for piece in (*html, *text) if isinstance(piece, Value) and piece.name not in _OWN}
         self._used = sorted(generic)
-        self._blocks: list[tuple[Block, int, Callable[[str], bytes]]] = []
+        self._blocks: list[tuple[Block | Address, int, Callable[[str], bytes]]] = []
         self._encoded: list[_Base64Part] = []
         parts = (("plain", text, 1, _is_foreign(text)), ("html", html, 0, _is_foreign(html)))
         self._as_text, self._as_html = (_as_utf8 if foreign else quoted for *_, foreign in parts)
         self._same_encoding = self._as_text is self._as_html
         self._next = self._values_at + 2 * len(self._used)
-        blocks = sum(isinstance(piece, Block) for piece in (*html, *text))
+        blocks = sum(isinstance(piece, Block | Address) for piece in (*html, *text))
         self._parts_at = self._next + blocks
 
         ours = [name for name in header_names(unsubscribe[0] + unsubscribe[1]) if name]
@@ -129,13 +142,16 @@ class Skeleton:
 
         The first letter is read again as a whole: what holds for the fixed text of one holds for all.
         """
-        endings_together = b"".join((endings.unsubscribe, endings.web_version, endings.open, *endings.links))
+        preferences = endings.preferences or endings.unsubscribe
+        endings_together = b"".join(
+            (endings.unsubscribe, endings.web_version, preferences, endings.open, *endings.links)
+        )
         if endings_together.translate(None, _ENDING_LETTERS):
             raise ValueError("an ending is base64url")
         values, prepared = self._values.evaluate(context)
         pieces: list[bytes] = [
             to, date, message_id, self._constant_subject or self._subject_of(values, prepared),
-            endings.unsubscribe, endings.web_version, endings.open, *endings.links,
+            endings.unsubscribe, endings.web_version, preferences, endings.open, *endings.links,
         ]  # fmt: skip
         as_text_part: list[bytes] = []
         size = 0
@@ -189,7 +205,11 @@ class Skeleton:
 
     def _add_blocks(self, pieces: list[bytes], context: Context, endings: Endings) -> int:
         size = 0
-        links = [_Links(starts, endings.links) for starts in self._links]
+        links: Sequence[Sequence[str]]
+        if self._plain is None:
+            links = [_Links(starts, endings.links) for starts in self._links]
+        else:
+            links = self._plain.of(context, is_html=True), self._plain.of(context, is_html=False)
         pixel = f"{self._pixel_start}{endings.open.decode('ascii')}{PIXEL_END}" if self._pixel_start else ""
         for block, which, encode in self._blocks:
             text = block.render(context, links[which], "" if which else pixel)
@@ -212,7 +232,10 @@ class Skeleton:
         """
         flat: list[tuple[str, int, int]] = []
         held = ""
-        own = {name: (getattr(addresses, attribute), number) for name, (attribute, number) in _OWN.items()}
+        own = {
+            name: (getattr(addresses, attribute) or addresses.unsubscribe, number)
+            for name, (attribute, number) in _OWN.items()
+        }
         for piece in pieces:
             match piece:
                 case str():
@@ -231,7 +254,7 @@ class Skeleton:
                     place = self._values_at + which * len(self._used) + self._used.index(index)
                     flat.append((held, place, 0))
                     held = ""
-                case Block():
+                case Block() | Address():
                     flat.append((held, self._next, 0))
                     held = ""
                     self._blocks.append((piece, which, self._as_text if which else self._as_html))
@@ -244,7 +267,7 @@ class Skeleton:
 #: The own URLs that a letter shows, by name: the attribute of `Addresses`, and the number of their ending.
 _OWN = {
     "unsubscribe_url": ("unsubscribe", _UNSUBSCRIBE),
-    "preferences_url": ("unsubscribe", _UNSUBSCRIBE),
+    "preferences_url": ("preferences", _PREFERENCES),
     "web_version_url": ("web_version", _WEB_VERSION),
 }
 
@@ -260,6 +283,50 @@ class _Links(Sequence[str]):
 
     def __getitem__(self, position: Any) -> Any:
         return self._starts[position] + self._endings[position].decode("ascii")
+
+
+class _Plain:
+    """The links of letters that are the same for everybody: whole addresses, or what their author wrote."""
+
+    def __init__(self, whole: Sequence[str], plain: Sequence[str | Template]) -> None:
+        self._links: list[str | Template] = [
+            (whole[position] if whole else "") or link for position, link in enumerate(plain)
+        ]
+
+    def settled(self, pieces: Sequence[Piece], pixel: str, *, is_html: bool) -> list[Piece]:
+        """The pieces with links and pixel as text; what needs its recipient is a piece of its own."""
+        settled: list[Piece] = []
+        for piece in pieces:
+            match piece:
+                case Link(position):
+                    link = self._links[position]
+                    if isinstance(link, str):
+                        settled.append(escape_attribute(link) if is_html else link)
+                    else:
+                        settled.append(Address(link, is_html))
+                case Pixel():
+                    if pixel:
+                        settled.append(f"{PIXEL_START}{escape_attribute(pixel)}{PIXEL_END}")
+                case _:
+                    settled.append(piece)
+        return settled
+
+    def of(self, context: Context, *, is_html: bool) -> Sequence[str]:
+        """A recipient's links, put together only where one is looked at."""
+        return _PlainLinks(self._links, context, is_html)
+
+
+class _PlainLinks(Sequence[str]):
+    def __init__(self, links: Sequence[str | Template], context: Context, is_html: bool) -> None:
+        self._links, self._context, self._is_html = links, context, is_html
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def __getitem__(self, position: Any) -> Any:
+        link = self._links[position]
+        url = link if isinstance(link, str) else link.render_with(self._context)
+        return escape_attribute(url) if self._is_html else url
 
 
 class _Letter:

@@ -183,7 +183,8 @@ class Signer:
             raise BadToken("malformed") from None
         for blocks in self._blocks.get(data[1], ()):
             if hmac.compare_digest(blocks.token(data[1], ids), data):
-                return Claims(kind, ids.project, ids.campaign, ids.subscriber, ids.list, ids.link)
+                # Nobody is 0: the letters of people who are only counted have the same tokens, all of them.
+                return Claims(kind, ids.project, ids.campaign, ids.subscriber or None, ids.list, ids.link)
         raise BadToken("forged")
 
 

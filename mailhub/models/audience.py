@@ -125,6 +125,50 @@ class ListDay(Base):
     removed: Mapped[int] = mapped_column(server_default="0")
 
 
+class ListSourceDay(Base):
+    """The same day of a list by the way in which the people had come: kept by the same trigger, adds up to `list_day`.
+
+    `source` is the kind of `subscription.source`: form, import, api, hand, other.
+    """
+
+    __tablename__ = "list_source_day"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["project_id", "list_id"], ["mailing_list.project_id", "mailing_list.id"], ondelete="CASCADE"
+        ),
+    )
+
+    project_id: Mapped[ProjectId]
+    list_id: Mapped[int] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    joined: Mapped[int] = mapped_column(server_default="0")
+    unsubscribed: Mapped[int] = mapped_column(server_default="0")
+    removed: Mapped[int] = mapped_column(server_default="0")
+
+
+class ListBounceDay(Base):
+    """How many of a list's people became unreachable on a day, because their address bounced for good.
+
+    Kept by a trigger of `subscriber`. A table of its own, and not a column of `list_day`: who bounces locks the counter
+    of people first, who unsubscribes locks the day first, and the two would lock each other out. The people stay
+    subscribed, so this is no part of the list's size; one who is made active again is not counted back.
+    """
+
+    __tablename__ = "list_bounce_day"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["project_id", "list_id"], ["mailing_list.project_id", "mailing_list.id"], ondelete="CASCADE"
+        ),
+    )
+
+    project_id: Mapped[ProjectId]
+    list_id: Mapped[int] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    bounced: Mapped[int] = mapped_column(server_default="0")
+
+
 class Subscriber(Base):
     """A person in a project. `email_key` is the address in lower case: one person, one key."""
 
@@ -192,6 +236,8 @@ class SubscriberField(Base):
     #: What a field of the type `choice` may hold, in the order in which it is shown.
     choices: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
     position: Mapped[int] = mapped_column(server_default="0")
+    #: Whether people may change it themselves, on the page of their preferences.
+    editable: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[Now]
 
 

@@ -173,6 +173,9 @@ class CampaignCount(Base):
     failed: Mapped[int] = mapped_column(server_default="0")
     unknown: Mapped[int] = mapped_column(server_default="0")
     skipped: Mapped[int] = mapped_column(server_default="0")
+    #: Of those sent: letters whose opens and clicks are counted for nobody, and those whose are not counted at all.
+    sent_aggregate: Mapped[int] = mapped_column(server_default="0")
+    sent_untracked: Mapped[int] = mapped_column(server_default="0")
     updated_at: Mapped[Now]
     mark_at: Mapped[Now]
     mark_done: Mapped[int] = mapped_column(server_default="0")

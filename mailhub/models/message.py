@@ -171,6 +171,8 @@ class MessageContent(Base):
     attachments: Mapped[list[Any]] = mapped_column(JSONB, server_default=sql("'[]'"))
     #: The stored links of the HTML by their position; null: opens and clicks of this letter are not counted.
     link_ids: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
+    #: Where they are counted: `full`, or `aggregate` when the hits are not to say of which letter they are.
+    tracking: Mapped[str] = mapped_column(server_default="full")
 
 
 class MessageEvent(Base):

@@ -79,3 +79,27 @@ class SubscriberActivity(Base):
     last_sent_at: Mapped[datetime | None]
     last_opened_at: Mapped[datetime | None]
     last_redirected_at: Mapped[datetime | None]
+
+
+class ActivityPlace(Base):
+    """How far the follower of the sent letters has come in a project's events; moved in its own transaction."""
+
+    __tablename__ = "activity_place"
+    __table_args__ = (ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),)
+
+    project_id: Mapped[ProjectId]
+    position: Mapped[int] = mapped_column(server_default="0")
+    id: Mapped[int] = mapped_column(server_default="0", autoincrement=False)
+
+
+class EngagementBand(Base):
+    """How many people of a list (0: of the project) are in a band of engagement. Counted every few hours."""
+
+    __tablename__ = "engagement_band"
+    __table_args__ = (ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),)
+
+    project_id: Mapped[ProjectId]
+    list_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    band: Mapped[str] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(server_default="0")
+    counted_at: Mapped[Now]

@@ -37,6 +37,8 @@ class Suppression(Base):
             postgresql_where=text("email_hash IS NOT NULL"),
         ),
         Index("ix_suppression_listed", "project_id", "id"),
+        Index("ix_suppression_reason", "project_id", "reason", "id"),
+        Index("ix_suppression_prefix", "project_id", "email_key", postgresql_ops={"email_key": "text_pattern_ops"}),
     )  # fmt: skip
 
     project_id: Mapped[ProjectId]
@@ -51,6 +53,17 @@ class Suppression(Base):
     created_by: Mapped[int | None]
     created_at: Mapped[Now]
     expires_at: Mapped[datetime | None]
+
+
+class SuppressionCount(Base):
+    """How many entries of a project have which reason, those that have run out included. Kept by statement triggers."""
+
+    __tablename__ = "suppression_count"
+    __table_args__ = (ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),)
+
+    project_id: Mapped[ProjectId]
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(server_default="0")
 
 
 class GlobalSuppression(Base):

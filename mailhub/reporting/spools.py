@@ -20,20 +20,30 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class CampaignFacts:
-    """A campaign's frozen words, as its letters were sent with."""
+    """A campaign's words as they are now, and the project's mode of tracking."""
 
     project_domain: str
     campaign_name: str
     list_id: int | None
     list_name: str
+    tracking: str = "full"
 
 
 @dataclass(frozen=True, slots=True)
 class PersonFacts:
-    """Whom a letter went to, while they are known."""
+    """Whom a letter went to, while they are known, and the mode of tracking that holds for them."""
 
     email: str
     email_domain: str
+    tracking: str = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFacts:
+    """A project's domain and its mode of tracking."""
+
+    domain: str
+    tracking: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,7 @@ class LetterFacts:
     subscriber_id: int | None
     email: str
     email_domain: str
+    tracking: str = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +86,12 @@ def campaigns_of_hits(cursor: Cursor[Any], keys: Iterable[Key]) -> Mapping[Key, 
     return {row[:2]: CampaignFacts(*row[2:]) for row in _rows(cursor, "campaigns_of_hits", binds)}
 
 
-def people_of_hits(cursor: Cursor[Any], keys: Iterable[Key]) -> Mapping[Key, PersonFacts]:
-    """By (project, subscriber): those who are known. Reads subscriber by its key."""
-    binds = _columns(keys, "project_id", "subscriber_id")
-    return {row[:2]: PersonFacts(*row[2:]) for row in _rows(cursor, "people_of_hits", binds)}
+def people_of_hits(
+    cursor: Cursor[Any], keys: Iterable[tuple[int, int, int]]
+) -> Mapping[tuple[int, int, int], PersonFacts]:
+    """By (project, campaign, subscriber): those who are known. Reads subscriber and the campaign's lists by keys."""
+    binds = _columns(keys, "project_id", "campaign_id", "subscriber_id")
+    return {row[:3]: PersonFacts(*row[3:]) for row in _rows(cursor, "people_of_hits", binds)}
 
 
 def letters_of_hits(
@@ -106,10 +119,11 @@ def time_of(message: UUID) -> datetime:
     return datetime.fromtimestamp(milliseconds % 10**14 / 1000, UTC)
 
 
-def domains_of_projects(cursor: Cursor[Any], projects: Iterable[int]) -> Mapping[int, str]:
+def domains_of_projects(cursor: Cursor[Any], projects: Iterable[int]) -> Mapping[int, ProjectFacts]:
     """By project: those that are there. Reads project."""
     wanted = list(projects)
-    return dict(_rows(cursor, "domains_of_projects", {"project_id": wanted})) if wanted else {}
+    rows = _rows(cursor, "domains_of_projects", {"project_id": wanted}) if wanted else []
+    return {project: ProjectFacts(*facts) for project, *facts in rows}
 
 
 def lock_spool(cursor: Cursor[Any], name: str) -> int:
@@ -149,7 +163,7 @@ def project_ids(cursor: Cursor[Any]) -> list[int]:
     return [row[0] for row in _rows(cursor, "project_ids", {})]
 
 
-def _columns(keys: Iterable[Key], *names: str) -> dict[str, list[int]]:
+def _columns(keys: Iterable[tuple[int, ...]], *names: str) -> dict[str, list[int]]:
     rows = list(keys)
     return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 

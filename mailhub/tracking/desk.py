@@ -28,7 +28,7 @@ from mailhub.tracking import spool
 from mailhub.tracking.asking import Asking, DatabaseAway
 from mailhub.tracking.back_room import BackRoom
 from mailhub.tracking.facts import NOBODY, Person, events_in, link_of, person_of
-from mailhub.tracking.hit import Hit, Visitor, encode, hit_of
+from mailhub.tracking.hit import Hit, Visitor, encode, hit_of, is_nameless
 from mailhub.tracking.link_copy import LinkCopy
 from mailhub.tracking.memory import StoredLink, memory
 from mailhub.web.health import add_part
@@ -149,7 +149,10 @@ class Desk:
 
     def _take(self, type_: EventType, token: str, claims: Claims, visitor: Visitor, *, url: str = "") -> None:
         now = time.time()
-        if not self._may_take(token, int(now // 86400)):
+        # The token of letters that are only counted is in many hands: the limit is each address's. It is in the memory
+        # only, and what is written down has no address.
+        whose = (token, visitor.ip) if is_nameless(claims) else token
+        if not self._may_take(whose, int(now // 86400)):
             return
         hit = hit_of(type_.value, now, claims, visitor, url=url)
         if self.is_open:
@@ -174,7 +177,7 @@ class Desk:
         else:
             _taken.add(type=hit.type, place="database")
 
-    def _may_take(self, token: str, today: int) -> bool:
+    def _may_take(self, token: str | tuple[str, str | None], today: int) -> bool:
         day, hits = self._seen.get(token) or (today, 0)
         hits = hits + 1 if day == today else 1
         self._seen.put(token, (today, hits))

@@ -12,11 +12,12 @@ from psycopg.rows import tuple_row
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from mailhub.events.event import HITS
 from mailhub.events.service import Event
 from mailhub.mail.tokens import Claims
-from mailhub.models import MessageKind
+from mailhub.models import MessageKind, Tracking
 from mailhub.reporting import spools as facts
-from mailhub.tracking.hit import Hit
+from mailhub.tracking.hit import Hit, nameless
 from mailhub.tracking.memory import StoredLink
 
 #: An erased person's hit still counts as a hit; nobody can be counted as one person for it.
@@ -42,7 +43,8 @@ _PERSON = text("SELECT email, name, fields FROM subscriber WHERE project_id = :p
 def events_of(cursor: psycopg.Cursor[Any], hits: Sequence[Hit]) -> list[Event]:
     """The events that hits mean, with the seed's plain values beside the keys; none for what has been deleted.
 
-    Four questions at most, however many hits there are.
+    An open or a click is stored as the mode of tracking of the project, the lists and the person has it now: of letters
+    that were sent before the mode became stricter, too. Four questions at most, however many hits there are.
     """
     campaigns, people, letters, alone = set(), set(), set(), set()
     for hit in hits:
@@ -52,7 +54,9 @@ def events_of(cursor: psycopg.Cursor[Any], hits: Sequence[Hit]) -> list[Event]:
         elif hit.campaign is not None:
             campaigns.add((hit.project, hit.campaign))
             if hit.subscriber is not None:
-                people.add((hit.project, hit.subscriber))
+                people.add((hit.project, hit.campaign, hit.subscriber))
+        else:
+            alone.add(hit.project)
     known = _Known(
         facts.campaigns_of_hits(cursor, campaigns) if campaigns else {},
         facts.people_of_hits(cursor, people) if people else {},
@@ -91,28 +95,61 @@ class _Known:
     def event(self, hit: Hit) -> Event | None:
         if hit.message is not None:
             return self._single(hit)
+        if hit.campaign is None:
+            return self._only_counted(hit)
         campaign = self.campaigns.get((hit.project, hit.campaign))
         if campaign is None:
             return None
-        person = self.people.get((hit.project, hit.subscriber))
+        person = self.people.get((hit.project, hit.campaign, hit.subscriber))
+        allowed = _allowed(hit, person.tracking if person else campaign.tracking, known=person is not None)
+        if allowed is None:
+            return None
+        if allowed.subscriber is None:
+            person = None
         return _event(
-            hit, MessageKind.CAMPAIGN, campaign, person or ERASED, campaign_id=hit.campaign,
+            allowed, MessageKind.CAMPAIGN, campaign, person or ERASED, campaign_id=hit.campaign,
             subscriber_id=hit.subscriber if person else None,
         )  # fmt: skip
 
     def _single(self, hit: Hit) -> Event | None:
         letter = self.letters.get((hit.project, hit.message))
         if letter is not None:
+            allowed = _allowed(hit, letter.tracking)
+            if allowed is None or allowed.message is None:
+                return None if allowed is None else self._only_counted(hit)
             return _event(
                 hit, letter.kind, letter, letter, message_id=hit.message, campaign_id=letter.campaign_id,
                 subscriber_id=letter.subscriber_id,
             )  # fmt: skip
         # Retention has dropped the row; the hit is still the project's.
-        domain = self.domains.get(hit.project)
-        if domain is None:
+        project = self.domains.get(hit.project)
+        if project is None:
             return None
-        without = facts.CampaignFacts(domain, "", None, "")
+        allowed = _allowed(hit, project.tracking)
+        if allowed is None or allowed.message is None:
+            return None if allowed is None else self._only_counted(hit)
+        without = facts.CampaignFacts(project.domain, "", None, "")
         return _event(hit, MessageKind.TRANSACTIONAL, without, ERASED, message_id=hit.message)
+
+    def _only_counted(self, hit: Hit) -> Event | None:
+        """A hit of a single letter that is not to say which letter it was."""
+        project = self.domains.get(hit.project)
+        if project is None or hit.type not in HITS or project.tracking == Tracking.OFF:
+            return None
+        without = facts.CampaignFacts(project.domain, "", None, "")
+        return _event(nameless(hit), MessageKind.TRANSACTIONAL, without, ERASED)
+
+
+def _allowed(hit: Hit, tracking: str, *, known: bool = True) -> Hit | None:
+    """What of a hit may be stored under a mode of tracking; None: nothing. Leaving is no hit, and always stored.
+
+    Of somebody who is not known (any more) nothing may be kept that could say who it was.
+    """
+    if hit.type not in HITS:
+        return hit
+    if tracking == Tracking.OFF:
+        return None
+    return hit if known and tracking == Tracking.FULL else nameless(hit)
 
 
 def _event(
@@ -140,6 +177,23 @@ def _event(
         detail=hit.detail,
         **ids,
     )
+
+
+def tracking_of(session: Session, claims: Claims) -> str:
+    """The mode of tracking that holds for the reader of a campaign's letter; nobody who is not known is named."""
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    project, campaign, subscriber = claims.project, claims.campaign, claims.subscriber
+    assert project is not None
+    assert campaign is not None
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        if subscriber is not None:
+            key = (project, campaign, subscriber)
+            person = facts.people_of_hits(cursor, [key]).get(key)
+            if person is not None:
+                return person.tracking
+        known = facts.campaigns_of_hits(cursor, [(project, campaign)]).get((project, campaign))
+    return Tracking.OFF if known is None or known.tracking == Tracking.OFF else Tracking.AGGREGATE
 
 
 def link_of(session: Session, project: int, link: int) -> StoredLink | None:

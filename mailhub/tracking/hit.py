@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from mailhub.mail.agents import class_of
 from mailhub.mail.tokens import Claims
 
 #: Longer user agents are cut.
@@ -50,10 +51,27 @@ class Hit:
     detail: str = ""
 
 
+def is_nameless(claims: Claims) -> bool:
+    """Whether the token is of a letter that is only counted: it is the same in the letters of many people."""
+    return claims.subscriber is None and claims.message is None
+
+
+def nameless(hit: Hit) -> Hit:
+    """What may be kept of a hit that must say of nobody: what happened, when, with what kind of program.
+
+    A single letter's links are its own, so that one of them would tell who: of such a click only that it was one.
+    """
+    alone = hit.campaign is None
+    return replace(
+        hit, subscriber=None, message=None, ip=None, user_agent=class_of(hit.user_agent),
+        link=None if alone else hit.link, url="" if alone else hit.url,
+    )  # fmt: skip
+
+
 def hit_of(type_: str, at: float, claims: Claims, visitor: Visitor, *, url: str = "") -> Hit:
     """The hit of a genuine token; `at` is in seconds since 1970."""
     assert claims.project is not None
-    return Hit(
+    hit = Hit(
         type_,
         _EPOCH + timedelta(seconds=at),
         claims.project,
@@ -66,6 +84,7 @@ def hit_of(type_: str, at: float, claims: Claims, visitor: Visitor, *, url: str 
         visitor.user_agent[:MAX_AGENT],
         PREFETCH if visitor.prefetches else "",
     )
+    return nameless(hit) if is_nameless(claims) else hit
 
 
 def encode(hit: Hit) -> bytes:

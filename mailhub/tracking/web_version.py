@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pyramid.request import Request
@@ -10,11 +11,11 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 from sqlalchemy import text
 
-from mailhub.delivery.letters import source_of
+from mailhub.delivery.letters import source_of, urls_of
 from mailhub.mail.campaign import CompiledCampaign, Recipient, RecipientUrls, compile_campaign
 from mailhub.mail.template import RenderFailed, TemplateRefused
 from mailhub.mail.tokens import BadToken, Claims, Kind
-from mailhub.tracking.facts import person_of
+from mailhub.tracking.facts import person_of, tracking_of
 from mailhub.tracking.memory import memory
 from mailhub.tracking.refused import LinkGone
 
@@ -47,7 +48,7 @@ def show(request: Request) -> Response:
     compiled, links = _compiled(request, claims)
     assert claims.project is not None
     person = person_of(request.dbsession, claims.project, claims.subscriber)
-    recipient = Recipient(person.email, person.name, person.fields, _urls(request, claims, links))
+    recipient = Recipient(person.email, person.name, person.fields, _urls(request, claims, compiled, links))
     try:
         parts = compiled.render_parts(recipient)
     except (RenderFailed, TemplateRefused):
@@ -80,14 +81,13 @@ def _compiled(request: Request, claims: Claims) -> _Compiled:
     return found
 
 
-def _urls(request: Request, claims: Claims, links: list[int]) -> RecipientUrls:
+def _urls(request: Request, claims: Claims, compiled: CompiledCampaign, links: list[int]) -> RecipientUrls:
     """The reader's own links. The page has no pixel: opening it is no opening of the letter."""
     registry: Any = request.registry
-    signer, settings = registry.signer, registry.mailhub
-    ids = {"project": claims.project, "campaign": claims.campaign, "subscriber": claims.subscriber}
-    sign = signer.link_signer(**ids)
-    return RecipientUrls(
-        unsubscribe=f"{settings.tracking_url}/u/{signer.sign(Kind.UNSUBSCRIBE, **ids, list=claims.list)}",
-        web_version=f"{settings.usercontent_url}{request.path}",
-        click=(lambda position: f"{settings.tracking_url}/t/c/{sign(links[position])}") if links else None,
-    )
+    assert claims.project is not None
+    assert claims.campaign is not None
+    urls = urls_of(
+        registry.signer, registry.mailhub, compiled, links, claims.project, claims.campaign, claims.list,
+        claims.subscriber, tracking_of(request.dbsession, claims),
+    )  # fmt: skip
+    return replace(urls, open=None, web_version=f"{registry.mailhub.usercontent_url}{request.path}")

@@ -76,7 +76,7 @@ def validate_values(model: type[Model], values: dict[str, Any]) -> FormResult[Mo
     try:
         return FormResult(model.model_validate(values), values)
     except ValidationError as failure:
-        errors = {".".join(str(part) for part in one["loc"][:1]): _sentence(one) for one in failure.errors()}
+        errors = {".".join(str(part) for part in one["loc"][:1]): sentence(one) for one in failure.errors()}
         return FormResult(None, values, errors)
 
 
@@ -109,7 +109,7 @@ def validate(model: type[Model], document: dict[str, Any]) -> Model:
         raise ApiProblem(
             422,
             _("Some fields are wrong."),
-            [FieldProblem(".".join(str(part) for part in one["loc"]), _sentence(one)) for one in failure.errors()],
+            [FieldProblem(".".join(str(part) for part in one["loc"]), sentence(one)) for one in failure.errors()],
         ) from None
 
 
@@ -142,7 +142,8 @@ _SENTENCES = {
 }
 
 
-def _sentence(error: ErrorDetails) -> Any:
+def sentence(error: ErrorDetails) -> Any:
+    """What is wrong with an input, in words that can be translated."""
     context = error.get("ctx", {})
     cause = context.get("error")
     if isinstance(cause, Invalid):

@@ -76,7 +76,7 @@ on("submit", e => {
   }
   clean(f);
   if (f.matches("[data-upload]")) return upload(e);
-  if (e.defaultPrevented || f.method !== "post" || [...f.attributes].some(a => /^hx-(post|put|patch)/.test(a.name))) return;
+  if (e.defaultPrevented || f.method !== "post" || f.hasAttribute("data-download") || [...f.attributes].some(a => /^hx-(post|put|patch)/.test(a.name))) return;
   if (f.dataset.sent) { e.preventDefault(); return; }
   f.dataset.sent = "1";
   (b || $("[type=submit]", f))?.setAttribute("aria-busy", "true");
@@ -97,6 +97,12 @@ function ask(from, opener, yes) {
   c.showModal();
 }
 window.addEventListener("pageshow", e => { if (e.persisted) all("[data-sent]").forEach(f => { delete f.dataset.sent; all("[aria-busy]", f).forEach(b => b.removeAttribute("aria-busy")); }); });
+
+/* <input type="checkbox" data-check-all="id">: ticks all boxes of that name in its form. */
+on("change", e => {
+  const b = e.target.closest?.("[data-check-all]");
+  if (b?.form) [...b.form.elements].forEach(i => { if (i.name === b.dataset.checkAll) i.checked = b.checked; });
+});
 
 /* Unsaved changes: <form data-guard>. */
 let dirty = new Set();

@@ -104,7 +104,7 @@ class Office:
         return version
 
     def fan_out(self, campaign: Campaign, **options: Any) -> int:
-        from mailhub.delivery.service import fan_out
+        from mailhub.delivery.service import Audience, fan_out
 
         version = self.session.get(CampaignVersion, (campaign.project_id, campaign.id, 1))
         audience = (
@@ -112,7 +112,7 @@ class Office:
             .join(Subscriber, Subscriber.id == Subscription.subscriber_id)
             .where(Subscription.project_id == campaign.project_id)
         )
-        size = fan_out(self.session, campaign, audience, version, **options)
+        size = fan_out(self.session, campaign, Audience(audience), version, **options)
         self.session.commit()
         return size
 

@@ -18,7 +18,14 @@ from mailhub.models import Base
 from tests.flows.world import Door, World, doors, make_world, route_patterns
 
 #: Views that change something and ask for no CSRF token: a signed token in the URL is their permission.
-WITHOUT_CSRF = {"signup.page", "signup.confirm", "tracking.unsubscribe"}
+WITHOUT_CSRF = {
+    "signup.page",
+    "signup.confirm",
+    "tracking.unsubscribe",
+    "preferences.page",
+    "preferences.ask",
+    "preferences.address",
+}
 
 #: Buttons: their POST says all by its URL, so that fields beside it mean nothing and are not read.
 BUTTONS = {

@@ -91,7 +91,7 @@ def test_own_unsubscribe_link_needs_no_footer() -> None:
     assert own.html == '<body>x <a href="https://t.example/u/1">Leave</a></body>'
     assert "Unsubscribe" not in own.text
     other = compile_campaign(source(text="Only text")).render_parts(PLAIN)
-    assert other.text.endswith("Unsubscribe: https://t.example/u/1\n")
+    assert other.text.endswith("Unsubscribe: https://t.example/u/1\nPreferences: https://t.example/u/1\n")
     assert "1 Main St" in other.text
 
 
@@ -202,7 +202,7 @@ def test_any_recipient_gets_one_clean_letter(name: str, city: str) -> None:
     assert data.isascii()
     assert re.search(rb"(?<!\r)\n|\r(?!\n)", data) is None
     page = list(message_from_bytes(data, policy=policy.default).iter_parts())[1].get_content()
-    assert page.count("<a ") == 2
+    assert page.count("<a ") == 3
     assert page.count("<script") == 0
 
 

@@ -139,7 +139,7 @@ def letter_tokens(signer: Signer, subscriber: int, **changes: Any) -> dict[tuple
 
 
 @given(
-    st.integers(0, 2**62), st.integers(0, 2**62), st.none() | st.integers(0, 2**62), st.integers(0, 2**62),
+    st.integers(0, 2**62), st.integers(0, 2**62), st.none() | st.integers(0, 2**62), st.integers(1, 2**62),
     st.integers(0, 2**62), st.sets(st.integers(0, 1023), max_size=40),
 )  # fmt: skip
 @settings(max_examples=200, deadline=None)

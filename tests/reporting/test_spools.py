@@ -11,6 +11,7 @@ import pytest
 from psycopg.rows import tuple_row
 from sqlalchemy import text
 
+from mailhub.delivery.recipients import load
 from mailhub.models import CampaignVersion
 from mailhub.reporting import spools as hits
 from mailhub.reporting.named import SQL
@@ -44,11 +45,42 @@ def test_a_campaign_has_its_present_names(build: Any, dbsession: Any, cursor: An
 def test_people_are_those_who_are_known_in_their_project(build: Any, cursor: Any) -> None:
     project, other = build.project(), build.project()
     anna = build.subscriber(project, "anna@mail.test")
-    keys = [(project.id, anna.id), (other.id, anna.id), (project.id, anna.id + 999)]
-    assert hits.people_of_hits(cursor, keys) == {keys[0]: hits.PersonFacts("anna@mail.test", "mail.test")}
+    keys = [(project.id, 7, anna.id), (other.id, 7, anna.id), (project.id, 7, anna.id + 999)]
+    assert hits.people_of_hits(cursor, keys) == {keys[0]: hits.PersonFacts("anna@mail.test", "mail.test", "full")}
     assert hits.domains_of_projects(cursor, [project.id, other.id, 10**9]) == {
-        project.id: project.domain, other.id: other.domain,
+        project.id: hits.ProjectFacts(project.domain, "full"), other.id: hits.ProjectFacts(other.domain, "full"),
     }  # fmt: skip
+
+
+def test_the_strictest_mode_of_project_lists_and_person_holds(build: Any, dbsession: Any, cursor: Any) -> None:
+    project = build.project()
+    modes = ("full", "aggregate", "off")
+    lists = {mode: build.list(project, f"List {mode}") for mode in modes}
+    for mode, mailing_list in lists.items():
+        mailing_list.tracking = mode
+    other = build.list(project, "Not written to")
+    other.tracking = "off"
+    campaign = build.started_campaign(project, lists=list(lists.values()))
+    wanted = {}
+    for own in modes:
+        for inside in ((), ("full",), ("aggregate",), ("full", "off"), ("aggregate", "off")):
+            person = build.subscriber(
+                project, f"{own}-{'-'.join(inside)}@mail.test", lists=[other, *(lists[mode] for mode in inside)]
+            )
+            person.tracking = own
+            wanted[project.id, campaign.id, person.id] = max((own, *inside), key=modes.index)
+    dbsession.commit()
+    found = hits.people_of_hits(cursor, wanted)
+    assert {key: facts.tracking for key, facts in found.items()} == wanted
+    ids = [person for _project, _campaign, person in wanted]
+    loaded = load(dbsession.connection().connection.driver_connection, project.id, campaign.id, ids)
+    assert {(project.id, campaign.id, one.id): one.tracking for one in loaded} == wanted
+    project.tracking = "aggregate"
+    dbsession.commit()
+    found = hits.people_of_hits(cursor, wanted)
+    assert {key: facts.tracking for key, facts in found.items()} == {
+        key: max((mode, "aggregate"), key=modes.index) for key, mode in wanted.items()
+    }
 
 
 def test_a_single_letter_is_found_by_the_time_in_its_id(build: Any, dbsession: Any, cursor: Any) -> None:

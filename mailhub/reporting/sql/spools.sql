@@ -2,11 +2,12 @@
 
 -- name: campaigns_of_hits
 -- One row per campaign that is there: the present names of its project's domain, of itself, and of the list that its
--- last version was written to.
+-- last version was written to; the project's mode of tracking.
 -- binds: project_id bigint[], campaign_id bigint[]
 -- reads: campaign, project, campaign_version, mailing_list
 SELECT
-    c.project_id, c.id, p.domain, c.name AS campaign_name, v.list_id, coalesce(l.name, v.list_name, '') AS list_name
+    c.project_id, c.id, p.domain, c.name AS campaign_name, v.list_id, coalesce(l.name, v.list_name, '') AS list_name,
+    p.tracking
 FROM unnest(CAST(:project_id AS bigint[]), CAST(:campaign_id AS bigint[])) AS k (project_id, campaign_id)
 JOIN campaign AS c ON c.project_id = k.project_id AND c.id = k.campaign_id
 JOIN project AS p ON p.id = c.project_id
@@ -14,36 +15,62 @@ LEFT JOIN campaign_version AS v ON v.project_id = c.project_id AND v.campaign_id
 LEFT JOIN mailing_list AS l ON l.project_id = v.project_id AND l.id = v.list_id
 
 -- name: people_of_hits
--- One row per person who is still known.
--- binds: project_id bigint[], subscriber_id bigint[]
--- reads: subscriber
--- measured: 4 ms for 1,000 people of 100,000
-SELECT s.project_id, s.id, s.email, s.email_domain
-FROM unnest(CAST(:project_id AS bigint[]), CAST(:subscriber_id AS bigint[])) AS k (project_id, subscriber_id)
+-- One row per person of a campaign who is still known, with the strictest mode of tracking that holds for them now:
+-- of the project, their own, and of the lists that the campaign was written to and that they are or were in.
+-- binds: project_id bigint[], campaign_id bigint[], subscriber_id bigint[]
+-- reads: subscriber, project, campaign_list, mailing_list, subscription
+-- measured: 4 ms for 1,000 people of 100,000, 9 ms where a list has a mode of its own
+SELECT
+    s.project_id, k.campaign_id, s.id, s.email, s.email_domain,
+    CASE
+        WHEN 'off' IN (p.tracking, s.tracking) OR 'off' = ANY (l.modes) THEN 'off'
+        WHEN 'aggregate' IN (p.tracking, s.tracking) OR l.modes IS NOT NULL THEN 'aggregate'
+        ELSE 'full'
+    END AS tracking
+FROM unnest(
+    CAST(:project_id AS bigint[]), CAST(:campaign_id AS bigint[]), CAST(:subscriber_id AS bigint[])
+) AS k (project_id, campaign_id, subscriber_id)
 JOIN subscriber AS s ON s.project_id = k.project_id AND s.id = k.subscriber_id
+JOIN project AS p ON p.id = k.project_id
+CROSS JOIN LATERAL (
+    SELECT array_agg(m.tracking) AS modes
+    FROM campaign_list AS c
+    JOIN mailing_list AS m ON m.project_id = c.project_id AND m.id = c.list_id AND m.tracking <> 'full'
+    JOIN subscription AS b
+        ON b.project_id = c.project_id AND b.list_id = c.list_id AND b.subscriber_id = k.subscriber_id
+    WHERE c.project_id = k.project_id AND c.campaign_id = k.campaign_id AND c.side = 'include'
+) AS l
 
 -- name: letters_of_hits
--- One row per single letter whose row retention has not dropped. A letter's own time is near its row's; the first and
+-- One row per single letter whose row retention has not dropped, with the stricter mode of tracking of its project and
+-- of the person with its address. A letter's own time is near its row's; the first and
 -- the last time of all of them are what leaves partitions out.
 -- binds: project_id bigint[], message_id uuid[], since timestamptz[], until timestamptz[]
 -- binds: first timestamptz, last timestamptz
--- reads: message
+-- reads: message, project, subscriber
 SELECT
     m.project_id, m.id, m.kind, m.project_domain, m.campaign_id, m.campaign_name, m.list_id, m.list_name,
-    m.subscriber_id, m.email, m.email_domain
+    m.subscriber_id, m.email, m.email_domain,
+    CASE
+        WHEN 'off' IN (p.tracking, s.tracking) THEN 'off'
+        WHEN 'aggregate' IN (p.tracking, s.tracking) THEN 'aggregate'
+        ELSE 'full'
+    END AS tracking
 FROM unnest(
     CAST(:project_id AS bigint[]), CAST(:message_id AS uuid[]), CAST(:since AS timestamptz[]),
     CAST(:until AS timestamptz[])
 ) AS k (project_id, message_id, since, until)
 JOIN message AS m
     ON m.project_id = k.project_id AND m.id = k.message_id AND m.created_at BETWEEN k.since AND k.until
+JOIN project AS p ON p.id = m.project_id
+LEFT JOIN subscriber AS s ON s.project_id = m.project_id AND s.email_key = lower(m.email)
 WHERE m.created_at BETWEEN :first AND :last
 
 -- name: domains_of_projects
--- One row per project that is there.
+-- One row per project that is there, with its mode of tracking.
 -- binds: project_id bigint[]
 -- reads: project
-SELECT p.id, p.domain
+SELECT p.id, p.domain, p.tracking
 FROM project AS p
 WHERE p.id = ANY (CAST(:project_id AS bigint[]))
 

@@ -5,7 +5,7 @@
 -- binds: project_id bigint, subscriber_id bigint, since timestamptz, before_at timestamptz, before_id bigint, most integer
 -- reads: message_event
 SELECT
-    at, id, type, kind, message_id, campaign_id, campaign_name, list_name, link_id, url, code, detail
+    at, id, type, kind, message_id, campaign_id, campaign_name, list_name, link_id, url, code, detail, actor
 FROM message_event
 WHERE project_id = :project_id
     AND subscriber_id = :subscriber_id
@@ -20,7 +20,7 @@ LIMIT :most
 -- binds: project_id bigint, message_id uuid, since timestamptz
 -- reads: message_event
 SELECT
-    at, id, type, kind, message_id, campaign_id, campaign_name, list_name, link_id, url, code, detail
+    at, id, type, kind, message_id, campaign_id, campaign_name, list_name, link_id, url, code, detail, actor
 FROM message_event
 WHERE project_id = :project_id AND message_id = :message_id AND at >= :since
 ORDER BY at, id
