@@ -55,6 +55,7 @@ def list_bombing(stand: Stand) -> Figures:
         "domain_at_most": 10 * minutes,
         "forms_paused": len(attack.paused()),
         "owners_told": told,
+        "statuses": dict(sorted((one + many + flood).items())),
         "failed_requests": sum(n for counts in (one, many, flood) for status, n in counts.items() if status >= 500),
         "waiting": attack.waiting(),
     }
