@@ -17,6 +17,7 @@ def includeme(config: Configurator) -> None:
     config.include(lists)
     config.include(imports)
     config.include(preferences)
+    config.include(signup)
     config.include(campaigns)
     config.include(transactional)
     config.include(stats)
@@ -86,9 +87,11 @@ def lists(config: Configurator) -> None:
         "/projects/{project}/subscribers/{subscriber_id}/notes/{note_id}/delete",
         factory="mailhub.lists.resources.NoteContext",
     )
-    # Public: a list's own sign-up page, and the confirmation of a double opt-in.
-    add("lists.sign_up", "/s/{token}", factory=ROOT)
-    add("lists.confirm", "/c/{token}", factory=ROOT)
+    base = "/projects/{project}/lists/{list_id}/letters"
+    add("lists.letters", base, factory=mailing_list)
+    add("lists.letter", base + "/{kind}/{language}", factory=mailing_list)
+    for action in ("preview", "test", "reset"):
+        add(f"lists.letter_{action}", base + "/{kind}/{language}/" + action, factory=mailing_list)
 
 
 def _people(config: Configurator) -> None:
@@ -141,6 +144,26 @@ def preferences(config: Configurator) -> None:
     add("preferences.page", "/p/{token}", factory=ROOT)
     add("preferences.ask", "/p/{token}/link", factory=ROOT)
     add("preferences.address", "/address/{token}", factory=ROOT)
+
+
+def signup(config: Configurator) -> None:
+    add = config.add_route
+    add("signup.index", "/projects/{project}/forms", factory=PROJECT)
+    add("signup.new", "/projects/{project}/forms/new", factory=PROJECT)
+    add("signup.preview", "/projects/{project}/forms/preview", factory=PROJECT)
+    add("signup.preview_look", "/projects/{project}/forms/preview/look.css", factory=PROJECT)
+    form = "mailhub.signup.resources.FormContext"
+    base = "/projects/{project}/forms/{form_id}"
+    add("signup.form", base, factory=form)
+    add("signup.form_csv", base + "/days.csv", factory=form)
+    for action in ("edit", "share", "submissions", "copy", "pause", "resume", "archive"):
+        add(f"signup.form_{action}", base + "/" + action, factory=form)
+    submission = "mailhub.signup.resources.SubmissionContext"
+    add("signup.submission_ask", base + "/submissions/{submission_id}/ask", factory=submission)
+    # Public: a form's page with its colours, and the confirmation of a double opt-in.
+    add("signup.page", "/s/{token}", factory=ROOT)
+    add("signup.look", "/s/{token}/look.css", factory=ROOT)
+    add("signup.confirm", "/c/{token}", factory=ROOT)
 
 
 def campaigns(config: Configurator) -> None:
@@ -231,6 +254,11 @@ def api(config: Configurator) -> None:
     person = "mailhub.lists.resources.SubscriberContext"
     add("api.subscriber_merge", "/subscribers/{subscriber_id}/merge", factory=person)
     add("api.subscriber", "/subscribers/{subscriber_id}", factory=person)
+    form = "mailhub.signup.resources.FormContext"
+    add("api.forms", "/forms", factory=PROJECT)
+    add("api.form", "/forms/{form_id}", factory=form)
+    add("api.form_submissions", "/forms/{form_id}/submissions", factory=form)
+    add("api.form_days", "/forms/{form_id}/days", factory=form)
     add("api.imports", "/imports", factory=PROJECT)
     add("api.import", "/imports/{import_id}", factory="mailhub.imports.resources.ImportContext")
     for action in ("start", "cancel", "rollback"):

@@ -268,6 +268,9 @@ class Settings:
         "900",
         "The time in which those attempts are counted.",
     )
+    # Signing up
+    sign_up_views_seconds: int = _row("mailhub.sign_up.views_seconds", kind.integer(0, 60), "5",
+        "Views of sign-up forms are written down this often, all at once; 0: each at once.")  # fmt: skip
     # Files
     upload_max_bytes: int = _row(
         "mailhub.upload.max_bytes",

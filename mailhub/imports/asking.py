@@ -6,6 +6,7 @@ They go by the queue of single letters, where password resets go too: so many at
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from pyramid.request import Request
 from sqlalchemy import select
 

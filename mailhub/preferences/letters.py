@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from mailhub.delivery import service as delivery
 from mailhub.delivery.tasks import send_due
-from mailhub.lists.letters import write
+from mailhub.lists.speaking import write
 from mailhub.models import MessageKind, Project, Queue, Sender
 from mailhub.preferences.links import LINK_SECONDS
 
@@ -36,7 +36,7 @@ def send_notice(request: Request, project: Project, language: str, *, to_email: 
 
 
 def _send(request: Request, project: Project, language: str, name: str, *, to_email: str, **values: Any) -> None:
-    written = write(request, name, language, project=project, **values)
+    subject, text, html = write(request, name, language, project=project, **values)
     sender = request.dbsession.scalars(
         select(Sender).where(Sender.project_id == project.id).order_by(Sender.is_default.desc(), Sender.id).limit(1)
     ).one_or_none()
@@ -49,9 +49,9 @@ def _send(request: Request, project: Project, language: str, name: str, *, to_em
             from_name=(sender.name if sender is not None else "") or project.name,
             reply_to=sender.reply_to if sender is not None else "",
             to_email=to_email,
-            subject=written.subject,
-            text=written.text,
-            html=written.html,
+            subject=subject,
+            text=text,
+            html=html,
             tag=name,
         ),
     )

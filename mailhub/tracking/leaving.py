@@ -16,6 +16,7 @@ from pyramid.view import view_config
 from sqlalchemy import func, select, text
 
 from mailhub.events.service import append_in
+from mailhub.lists import letters
 from mailhub.lists import service as lists
 from mailhub.mail.tokens import BadToken, Claims, Kind
 from mailhub.models import (
@@ -108,6 +109,8 @@ def leave(request: Request) -> dict[str, Any] | Response:
 
 def _leave(request: Request, claims: Claims, action: str, fields: Mapping[str, str]) -> list[int]:
     """Leave the campaign's lists, `only` one of them, or `all`; gives those that were left now."""
+    assert claims.project is not None
+    assert claims.subscriber is not None
     ids: list[int] | None = [row.id for row in _rows(request, claims)]
     if action == "only":
         ids = [one for one in ids or () if str(one) == fields.get("list")]
@@ -120,6 +123,9 @@ def _leave(request: Request, claims: Claims, action: str, fields: Mapping[str, s
     )
     if left:
         _note(request, claims)
+        letters.send_goodbyes(
+            request, project_id=claims.project, subscriber_id=claims.subscriber, list_ids=left
+        )
     return left
 
 

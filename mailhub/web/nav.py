@@ -65,6 +65,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
                 ("lists.subscriber", "lists.bulk", "lists.tag", "lists.field", "lists.duplicate"),
             ),
             Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.", "stats.list")),
+            Door(_("Sign-up forms"), "signup.index", "file-text", "lists:view", ("signup.",)),
             Door(_("Imports"), "imports.index", "file-up", "imports:view", ("imports.",)),
         ),
     ),
@@ -93,6 +94,7 @@ CREATIONS = (
     (_("Import of subscribers"), "imports.new", "file-up", "imports:edit"),
     (_("Subscriber"), "lists.subscriber_new", "user-plus", "subscribers:edit"),
     (_("List"), "lists.new", "list", "lists:edit"),
+    (_("Sign-up form"), "signup.new", "file-text", "lists:edit"),
 )
 
 

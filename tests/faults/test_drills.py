@@ -104,6 +104,10 @@ def test_heavy_reports_leave_the_site_alone(embedded: Stand) -> None:
     hold(embedded, "reports", 20_000)
 
 
+def test_list_bombs_stay_within_their_caps(embedded: Stand) -> None:
+    hold(embedded, "list_bombing", 120)
+
+
 def test_every_drill_says_what_it_does() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "drills.md").read_text(encoding="utf-8")
     for name, drill in DRILLS.items():

@@ -19,8 +19,8 @@ from tests.flows.world import Door, World, doors, make_world, route_patterns
 
 #: Views that change something and ask for no CSRF token: a signed token in the URL is their permission.
 WITHOUT_CSRF = {
-    "lists.sign_up",
-    "lists.confirm",
+    "signup.page",
+    "signup.confirm",
     "tracking.unsubscribe",
     "preferences.page",
     "preferences.ask",
@@ -39,20 +39,27 @@ BUTTONS = {
     "campaigns.delete",
     "campaigns.pause",
     "campaigns.resume",
+    "lists.letter_reset",
+    "lists.letter_test",
     "lists.subscriber_delete",
     "projects.domain_delete",
     "projects.domain_verify",
     "projects.member_link",
     "projects.member_remove",
     "projects.sender_delete",
+    "signup.form_archive",
+    "signup.form_copy",
+    "signup.form_pause",
+    "signup.form_resume",
+    "signup.submission_ask",
     "stats.share_revoke",
 }
 
 #: The form whose very subject it is.
 OFFERED = {("projects.member_role", "role")}
 
-#: What looking may write: when a browser, a key or a shared link was last seen, a visitor's tries.
-SEEN = {"web_session", "api_key", "stats_share", "rate_limit"}
+#: What looking may write: when a browser, a key or a shared link was last seen, a visitor's tries, a form's views.
+SEEN = {"web_session", "api_key", "stats_share", "rate_limit", "sign_up_day", "sign_up_cap"}
 
 #: What nobody may set for themselves, whatever the form.
 PRIVILEGED = {
@@ -349,8 +356,8 @@ CHECKED = {
     *("from_email", "reply_to", "notify_email", "relay", "queue", "key_id", "stored_name", "encoding", "delimiter"),
     *("password_hash", "theme", "version_num", "key", "request_hash", "header_id", "lease_owner", "owner"),
     *("type", "kind", "state", "status", "reason", "opt_in", "visibility", "role", "purpose", "app", "action"),
-    *("object_type", "object_id", "error", "html", "text"),
-    "tracking", "side", "message_event.actor",
+    *("object_type", "object_id", "error", "html", "text", "tracking", "side", "pause_reason", "redirect_url"),
+    "message_event.actor",
 }
 
 

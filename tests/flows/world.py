@@ -33,6 +33,7 @@ from mailhub.models import (
     ChunkLease,
     ImportRejectedRow,
     Link,
+    ListLetter,
     Message,
     MessageEvent,
     MessageKind,
@@ -44,6 +45,10 @@ from mailhub.models import (
     RelayLane,
     ReportJob,
     Role,
+    SignUpDay,
+    SignUpForm,
+    SignUpFormList,
+    SignUpSubmission,
     StatsShare,
     SubscriberField,
     SubscriberImport,
@@ -175,6 +180,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
     ]  # fmt: skip
     joining = build.subscriber(project, f"waiting@mail-{slug}.test", lists=[partners], status="unconfirmed")
     session.add(SubscriberField(project_id=project.id, name="city", label="City"))
+    form, submission, flooded = _forms(session, project, partners, joining)
     draft = build.campaign(project, lists=[readers], sender_id=sender.id, html=HTML, name="Spring news")
     empty = build.campaign(project, name="Empty draft", subject="", html="")
     sent = _sent_campaign(build, project, sender.email, readers, people)
@@ -227,18 +233,24 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "message_id": str(letter.id),
         "share_id": str(share.id),
         "table": "report",
+        "form_id": str(form.id),
+        "submission_id": str(submission.id),
+        "kind": "confirmation",
+        "language": "en",
     }
     world.special = {
         **{
             f"imports.{name}": {"import_id": str(waiting.id)}
             for name in ("reading", "columns", "rules", "check", "discard")
         },
+        "signup.look": {"token": signer.sign(Kind.FORM, project=project.id, link=form.id)},
         "stats.campaign_csv": {"campaign_id": str(sent.id), "table": "report"},
         "stats.share_revoke": {"campaign_id": str(sent.id)},
     }
     world.queries = {"stats.compare": (f"?a={sent.id}&b={sending.id}",), "stats.overview": ("?days=7",)}
     world.others = [
         ("list_id", str(partners.id), "double opt-in"),
+        ("form_id", str(flooded.id), "flooded"),
         ("campaign_id", str(empty.id), "empty"),
         ("campaign_id", str(sent.id), "sent"),
         ("campaign_id", str(sending.id), "sending"),
@@ -255,8 +267,8 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "tracking.click": signer.sign(Kind.CLICK, **ids, link=url.id),
         "tracking.unsubscribe": signer.sign(Kind.UNSUBSCRIBE, **ids, list=readers.id),
         "tracking.web_version": signer.sign(Kind.WEB_VERSION, **ids, list=readers.id),
-        "lists.sign_up": signer.sign(Kind.FORM, project=project.id, list=partners.id),
-        "lists.confirm": signer.sign(
+        "signup.page": signer.sign(Kind.FORM, project=project.id, link=form.id),
+        "signup.confirm": signer.sign(
             Kind.CONFIRM,
             project=project.id,
             list=partners.id,
@@ -272,6 +284,40 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "stats.shared": share_token,
     }
     return world
+
+
+def _forms(
+    session: Session, project: Project, mailing_list: Any, joining: Any
+) -> tuple[SignUpForm, SignUpSubmission, SignUpForm]:
+    """One with all that a form can have, and what came in by it; one that was flooded."""
+    design = {
+        "fields": [{"name": "email"}, {"name": "name", "required": True}, {"name": "city", "hint": "Where you live"}],
+        "texts": {"title": "News from us", "intro": "Once a week.", "privacy_url": "https://example.com/privacy"},
+        "boxes": [{"text": "I agree to the [privacy policy](https://example.com/privacy)", "required": True},
+                  {"text": "I agree to get advertising"}],
+        "colours": {"button": "#0b6b42"},
+    }  # fmt: skip
+    common = {"project_id": project.id, "list_ids": [mailing_list.id], "host": "blog.example.com"}
+    form = SignUpForm(project_id=project.id, name="On the blog", design=design, tags=["blog"])
+    flooded = SignUpForm(project_id=project.id, name="Flooded", state="paused", pause_reason="flood",
+                         paused_at=datetime.now(UTC))  # fmt: skip
+    session.add_all([form, flooded])
+    session.flush()
+    for one in (form, flooded):
+        session.add(SignUpFormList(project_id=project.id, form_id=one.id, list_id=mailing_list.id))
+    rows = [
+        SignUpSubmission(**common, form_id=form.id, email="", state=state, subscriber_id=person)
+        for state, person in (("asked", joining.id), ("stopped", None), ("capped", None))
+    ]
+    session.add_all(rows)
+    today = datetime.now(UTC).date()
+    for days, host in enumerate(("blog.example.com", "", "other")):
+        session.add(SignUpDay(project_id=project.id, form_id=form.id, day=today - timedelta(days=days), host=host,
+                              views=90 - days, submits=20, confirmations=9))  # fmt: skip
+    session.add(ListLetter(project_id=project.id, list_id=mailing_list.id, kind="welcome", language="en",
+                           subject="Welcome!", html="<p>Hello, {{ name }}!</p>"))  # fmt: skip
+    session.commit()
+    return form, rows[0], flooded
 
 
 def _freeze(
