@@ -14,13 +14,17 @@ PROJECT = "mailhub.security.context.ProjectContext"
 def includeme(config: Configurator) -> None:
     config.include(accounts)
     config.include(projects)
+    config.include(segments)
     config.include(lists)
+    config.include(suppression)
     config.include(imports)
-    config.include(preferences)
     config.include(signup)
+    config.include(preferences)
     config.include(campaigns)
     config.include(transactional)
     config.include(stats)
+    config.include(privacy)
+    config.include(exports)
     config.include(tracking)
     config.include(api, route_prefix="/api/v1")
     config.add_route("api.reference", "/docs/api", factory=ROOT)
@@ -122,6 +126,26 @@ def _people(config: Configurator) -> None:
     )
 
 
+def segments(config: Configurator) -> None:
+    add = config.add_route
+    base = "/projects/{project}/segments"
+    add("segments.index", base, factory=PROJECT)
+    add("segments.new", base + "/new", factory=PROJECT)
+    add("segments.preview", base + "/preview", factory=PROJECT)
+    segment = "mailhub.segments.resources.SegmentContext"
+    add("segments.show", base + "/{segment_id}", factory=segment)
+    for action in ("edit", "people", "count", "copy", "archive", "restore", "delete"):
+        add(f"segments.{action}", base + "/{segment_id}/" + action, factory=segment)
+
+
+def suppression(config: Configurator) -> None:
+    add = config.add_route
+    add("suppression.index", "/projects/{project}/stop-list", factory=PROJECT)
+    add("suppression.new", "/projects/{project}/stop-list/new", factory=PROJECT)
+    entry = "mailhub.suppression.resources.EntryContext"
+    add("suppression.remove", "/projects/{project}/stop-list/{suppression_id}/remove", factory=entry)
+
+
 def imports(config: Configurator) -> None:
     add = config.add_route
     add("imports.index", "/projects/{project}/imports", factory=PROJECT)
@@ -133,17 +157,6 @@ def imports(config: Configurator) -> None:
         add(f"imports.{action}", "/projects/{project}/imports/{import_id}/" + action, factory=subscriber_import)
     add("imports.show", "/projects/{project}/imports/{import_id}", factory=subscriber_import)
     add("imports.rejected", "/projects/{project}/imports/{import_id}/rejected.csv", factory=subscriber_import)
-
-
-def preferences(config: Configurator) -> None:
-    add = config.add_route
-    add("preferences.settings", "/projects/{project}/preferences", factory=PROJECT)
-    subscriber = "mailhub.lists.resources.SubscriberContext"
-    add("preferences.person", "/projects/{project}/subscribers/{subscriber_id}/preferences", factory=subscriber)
-    # Public: a person's own page, where one asks for its link, and the confirmation of a new address.
-    add("preferences.page", "/p/{token}", factory=ROOT)
-    add("preferences.ask", "/p/{token}/link", factory=ROOT)
-    add("preferences.address", "/address/{token}", factory=ROOT)
 
 
 def signup(config: Configurator) -> None:
@@ -164,6 +177,15 @@ def signup(config: Configurator) -> None:
     add("signup.page", "/s/{token}", factory=ROOT)
     add("signup.look", "/s/{token}/look.css", factory=ROOT)
     add("signup.confirm", "/c/{token}", factory=ROOT)
+def preferences(config: Configurator) -> None:
+    add = config.add_route
+    add("preferences.settings", "/projects/{project}/preferences", factory=PROJECT)
+    subscriber = "mailhub.lists.resources.SubscriberContext"
+    add("preferences.person", "/projects/{project}/subscribers/{subscriber_id}/preferences", factory=subscriber)
+    # Public: a person's own page, where one asks for its link, and the confirmation of a new address.
+    add("preferences.page", "/p/{token}", factory=ROOT)
+    add("preferences.ask", "/p/{token}/link", factory=ROOT)
+    add("preferences.address", "/address/{token}", factory=ROOT)
 
 
 def campaigns(config: Configurator) -> None:
@@ -225,6 +247,28 @@ def stats(config: Configurator) -> None:
     add("stats.shared", "/r/{token}", factory=ROOT)
 
 
+def privacy(config: Configurator) -> None:
+    add = config.add_route
+    add("privacy.index", "/projects/{project}/privacy", factory=PROJECT)
+    erasure = "mailhub.privacy.resources.ErasureContext"
+    add("privacy.withdraw", "/projects/{project}/privacy/{erasure_id}/withdraw", factory=erasure)
+    subscriber = "mailhub.lists.resources.SubscriberContext"
+    add("privacy.person_export", "/projects/{project}/subscribers/{subscriber_id}/export", factory=subscriber)
+    add("privacy.person_erase", "/projects/{project}/subscribers/{subscriber_id}/erase", factory=subscriber)
+    # Public: by the token of a letter.
+    add("privacy.my_data", "/p/{token}/data", factory=ROOT)
+    add("privacy.my_erase", "/p/{token}/erase", factory=ROOT)
+
+
+def exports(config: Configurator) -> None:
+    add = config.add_route
+    add("exports.index", "/projects/{project}/exports", factory=PROJECT)
+    export = "mailhub.exports.resources.ExportContext"
+    add("exports.file", "/projects/{project}/exports/{export_id}/file", factory=export)
+    add("exports.cancel", "/projects/{project}/exports/{export_id}/cancel", factory=export)
+    add("exports.remove", "/projects/{project}/exports/{export_id}/remove", factory=export)
+
+
 def tracking(config: Configurator) -> None:
     """Without session or cookie: the token says everything. In production these have a process of their own."""
     add = config.add_route
@@ -242,6 +286,14 @@ def api(config: Configurator) -> None:
     add("api.list", "/lists/{list_id}", factory="mailhub.lists.resources.ListContext")
     add("api.subscribers", "/subscribers", factory=PROJECT)
     add("api.subscribers_batch", "/subscribers/batch", factory=PROJECT)
+    person = "mailhub.lists.resources.SubscriberContext"
+    add("api.subscriber_data", "/subscribers/{subscriber_id}/data", factory=person)
+    add("api.subscriber_erase", "/subscribers/{subscriber_id}/erase", factory=person)
+    add("api.erasures", "/erasures", factory=PROJECT)
+    add("api.erasure", "/erasures/{erasure_id}", factory="mailhub.privacy.resources.ErasureContext")
+    add("api.exports", "/exports", factory=PROJECT)
+    add("api.export", "/exports/{export_id}", factory="mailhub.exports.resources.ExportContext")
+    add("api.export_file", "/exports/{export_id}/file", factory="mailhub.exports.resources.ExportContext")
     bulk = "mailhub.lists.resources.BulkContext"
     add("api.bulk", "/subscribers/bulk", factory=PROJECT)
     add("api.bulk_job", "/subscribers/bulk/{job_id}", factory=bulk)
@@ -251,9 +303,16 @@ def api(config: Configurator) -> None:
     add("api.field", "/fields/{field}", factory="mailhub.lists.resources.FieldContext")
     add("api.tags", "/tags", factory=PROJECT)
     add("api.tag", "/tags/{tag_id}", factory="mailhub.lists.resources.TagContext")
-    person = "mailhub.lists.resources.SubscriberContext"
     add("api.subscriber_merge", "/subscribers/{subscriber_id}/merge", factory=person)
     add("api.subscriber", "/subscribers/{subscriber_id}", factory=person)
+    add("api.segments", "/segments", factory=PROJECT)
+    add("api.segments_preview", "/segments/preview", factory=PROJECT)
+    segment = "mailhub.segments.resources.SegmentContext"
+    add("api.segment", "/segments/{segment_id}", factory=segment)
+    add("api.segment_subscribers", "/segments/{segment_id}/subscribers", factory=segment)
+    add("api.segment_explain", "/segments/{segment_id}/explain", factory=segment)
+    add("api.suppressions", "/suppressions", factory=PROJECT)
+    add("api.suppression_check", "/suppressions/check/{address}", factory=PROJECT)
     form = "mailhub.signup.resources.FormContext"
     add("api.forms", "/forms", factory=PROJECT)
     add("api.form", "/forms/{form_id}", factory=form)

@@ -25,6 +25,7 @@ _SCOPE_LABELS = {
     "lists:write": _("Create and change lists"),
     "subscribers:read": _("See subscribers and imports"),
     "subscribers:write": _("Add and change subscribers, import files"),
+    "subscribers:erase": _("Erase people for good"),
     "campaigns:read": _("See campaigns and their numbers"),
     "campaigns:write": _("Create and change campaigns, send tests"),
     "campaigns:send": _("Start, pause and cancel campaigns"),

@@ -9,7 +9,8 @@ from typing import Any, TypeVar, cast
 from pyramid.request import Request
 from sqlalchemy import func, select
 
-from mailhub.campaigns import audience, listing, people, service, tasks
+from mailhub.campaigns import listing, people, service, tasks
+from mailhub.campaigns.chosen import chosen_of, chosen_of_several
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.schema import (
     AgainIn,
@@ -77,8 +78,10 @@ def create(context: ProjectContext, request: Request) -> CampaignOut:
         content.update(_sender(request, given.from_.email, given.from_.name))
     try:
         campaign = service.create(
-            request.dbsession, context.project, name=given.name, list_ids=given.list_ids, content=content
-        )
+            request.dbsession, context.project, name=given.name, list_ids=given.list_ids,
+            segment_ids=_segment_ids(given) or (), exclude_list_ids=given.exclude_list_ids,
+            exclude_segment_ids=given.exclude_segment_ids, content=content,
+        )  # fmt: skip
     except service.CampaignRefused as refusal:
         raise _problem(refusal) from None
     note(request, "campaign.created", campaign, name=campaign.name)
@@ -118,7 +121,8 @@ def change(context: CampaignContext, request: Request) -> CampaignOut:
     try:
         campaign = service.update(
             request.dbsession, context.project, context.campaign,
-            revision=given.revision, list_ids=given.list_ids, content=content,
+            revision=given.revision, list_ids=given.list_ids, segment_ids=_segment_ids(given),
+            exclude_list_ids=given.exclude_list_ids, exclude_segment_ids=given.exclude_segment_ids, content=content,
         )  # fmt: skip
     except service.CampaignRefused as refusal:
         raise _problem(refusal) from None
@@ -257,9 +261,9 @@ def _one(request: Request, campaign: Campaign) -> CampaignOut:
     if campaign.version is not None:
         version = dbsession.get(CampaignVersion, (campaign.project_id, campaign.id, campaign.version))
     dbsession.refresh(campaign)
-    list_ids = audience.list_ids_of(dbsession, campaign.project_id, campaign.id)
+    chosen = chosen_of(dbsession, campaign.project_id, campaign.id)
     count = listing.count_of(dbsession, campaign)
-    return campaign_out(campaign, count, sender=sender, list_ids=list_ids, version=version)
+    return campaign_out(campaign, count, sender=sender, chosen=chosen, version=version)
 
 
 def _several(request: Request, rows: list[listing.Row]) -> list[CampaignOut]:
@@ -270,14 +274,24 @@ def _several(request: Request, rows: list[listing.Row]) -> list[CampaignOut]:
     sender_ids = {row.campaign.sender_id for row in rows}
     found = request.dbsession.scalars(select(Sender).where(Sender.project_id == project_id, Sender.id.in_(sender_ids)))
     senders = {sender.id: sender for sender in found}
-    lists = audience.list_ids_of_several(request.dbsession, project_id, [row.campaign.id for row in rows])
+    chosen = chosen_of_several(request.dbsession, project_id, [row.campaign.id for row in rows])
     return [
         campaign_out(
             row.campaign, row.count, sender=senders.get(row.campaign.sender_id or 0),
-            list_ids=lists.get(row.campaign.id, []), with_letter=False,
+            chosen=chosen[row.campaign.id], with_letter=False,
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _segment_ids(given: CampaignIn | CampaignPatch) -> list[int] | None:
+    """`segment_id` is the older way to name one segment; None where neither was sent."""
+    if "segment_id" not in given.model_fields_set:
+        return given.segment_ids
+    one = [] if given.segment_id is None else [given.segment_id]
+    if "segment_ids" in given.model_fields_set and given.segment_ids is not None and given.segment_ids != one:
+        raise _wrong("segment_id", _("Send either segment_id or segment_ids."))
+    return one
 
 
 def _sender(request: Request, email: str, name: str) -> service.Content:

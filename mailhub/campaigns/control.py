@@ -13,7 +13,8 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from mailhub.campaigns import letter, preflight
+from mailhub.campaigns import audience, letter, preflight
+from mailhub.campaigns.chosen import chosen_of
 from mailhub.campaigns.drafts import locked
 from mailhub.campaigns.refusals import CampaignNotReady, forbid
 from mailhub.delivery import service as delivery
@@ -175,9 +176,14 @@ def _go(dbsession: Session, project: Project, row: Campaign) -> Campaign:
 
 
 def freeze(dbsession: Session, project: Project, campaign: Campaign) -> CampaignVersion:
-    """Write down what is sent: the version's row and a `link` row for every tracked link, in this transaction."""
+    """Write down what is sent and to whom, in this transaction: the version's row, a `link` row for every tracked link.
+
+    The segments are kept as they are written now: who changes one during the fan-out changes nothing of the campaign.
+    """
     sender = dbsession.get_one(Sender, (project.id, campaign.sender_id))
     version = letter.version_of(dbsession, project, campaign, sender)
+    chosen = chosen_of(dbsession, project.id, campaign.id)
+    version.audience = audience.frozen(dbsession, project.id, chosen)
     dbsession.add(version)
     campaign.version = version.version
     dbsession.add_all(

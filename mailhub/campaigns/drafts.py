@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mailhub.campaigns import audience, letter
+from mailhub.campaigns import chosen as choice
+from mailhub.campaigns import letter
+from mailhub.campaigns.chosen import Chosen
 from mailhub.campaigns.refusals import CampaignRefused, DraftChanged, FieldRefused, LetterRefused, forbid
 from mailhub.events.renames import request_rename
-from mailhub.models import Campaign, CampaignList, CampaignState, Project, RenameKind, Sender
+from mailhub.models import Campaign, CampaignState, Project, RenameKind, Sender
 from mailhub.web.i18n import _
 
-#: More lists than this are a mistake, and would make a very slow audience.
+#: More lists than this are a mistake, and would make a very slow audience; each segment costs a question of its own.
 MAX_LISTS = 200
+MAX_SEGMENTS = 20
 _LETTER = ("subject", "preheader", "html", "text")
 
 
@@ -56,19 +59,23 @@ def create(
     name: str,
     created_by: int | None = None,
     list_ids: Sequence[int] = (),
+    segment_ids: Sequence[int] = (),
+    exclude_list_ids: Sequence[int] = (),
+    exclude_segment_ids: Sequence[int] = (),
     content: Content | None = None,
 ) -> Campaign:
     """A new draft. The sender is the project's default one unless `content` names another.
 
-    Raises FieldRefused for foreign lists and senders, LetterRefused for a letter with mistakes.
+    Raises FieldRefused for foreign lists, segments and senders, LetterRefused for a letter with mistakes.
     """
     campaign = Campaign(project_id=project.id, name=name, created_by=created_by)
     given: Content = {"sender_id": default_sender_id(dbsession, project.id), **(content or {})}
     _put(dbsession, project, campaign, given, accept_mistakes=False)
-    chosen = _checked_lists(dbsession, project.id, list_ids)
+    wanted = _sorted(list_ids, segment_ids, exclude_list_ids, exclude_segment_ids)
+    _check(dbsession, project.id, wanted, kept=Chosen())
     dbsession.add(campaign)
     dbsession.flush()
-    _put_lists(dbsession, campaign, chosen)
+    choice.put(dbsession, project.id, campaign.id, wanted)
     return campaign
 
 
@@ -79,6 +86,9 @@ def update(
     *,
     revision: int | None = None,
     list_ids: Sequence[int] | None = None,
+    segment_ids: Sequence[int] | None = None,
+    exclude_list_ids: Sequence[int] | None = None,
+    exclude_segment_ids: Sequence[int] | None = None,
     content: Content | None = None,
     accept_mistakes: bool = False,
 ) -> Campaign:
@@ -93,11 +103,14 @@ def update(
     if revision is not None and row.revision != revision:
         raise DraftChanged()
     changed = _put(dbsession, project, row, content or {}, accept_mistakes=accept_mistakes)
-    if list_ids is not None:
-        before = audience.list_ids_of(dbsession, row.project_id, row.id)
-        chosen = _checked_lists(dbsession, row.project_id, list_ids, kept=before)
-        if chosen != before:
-            _put_lists(dbsession, row, chosen)
+    given = (list_ids, segment_ids, exclude_list_ids, exclude_segment_ids)
+    if any(ids is not None for ids in given):
+        before = choice.chosen_of(dbsession, row.project_id, row.id)
+        kept = (before.lists, before.segments, before.not_lists, before.not_segments)
+        wanted = _sorted(*(old if new is None else new for new, old in zip(given, kept, strict=True)))
+        if wanted != before:
+            _check(dbsession, row.project_id, wanted, kept=before)
+            choice.put(dbsession, row.project_id, row.id, wanted)
             changed = True
     if changed:
         row.revision += 1
@@ -106,7 +119,7 @@ def update(
 
 
 def copy(dbsession: Session, campaign: Campaign, *, name: str, created_by: int | None = None) -> Campaign:
-    """A new draft with the same letter, sender and lists; of a sent campaign, what its author had written."""
+    """A new draft with the same letter, sender and people; of a sent campaign, what its author had written."""
     fields = ("subject", "preheader", "sender_id", "from_name", "reply_to", "html", "text", "spread_seconds")
     twin = Campaign(
         project_id=campaign.project_id,
@@ -116,8 +129,8 @@ def copy(dbsession: Session, campaign: Campaign, *, name: str, created_by: int |
     )
     dbsession.add(twin)
     dbsession.flush()
-    chosen = audience.list_ids_of(dbsession, campaign.project_id, campaign.id)
-    _put_lists(dbsession, twin, audience.known_list_ids(dbsession, campaign.project_id, chosen))
+    chosen = choice.chosen_of(dbsession, campaign.project_id, campaign.id)
+    choice.put(dbsession, twin.project_id, twin.id, choice.known(dbsession, twin.project_id, chosen))
     return twin
 
 
@@ -151,9 +164,7 @@ def remove(dbsession: Session, campaign: Campaign) -> None:
     row = locked(dbsession, campaign)
     if row.state != CampaignState.DRAFT:
         raise forbid(row, "delete")
-    dbsession.execute(
-        delete(CampaignList).where(CampaignList.project_id == row.project_id, CampaignList.campaign_id == row.id)
-    )
+    choice.forget(dbsession, row.project_id, row.id)
     dbsession.delete(row)
     dbsession.flush()
 
@@ -184,25 +195,31 @@ def _put(
     return bool(changes)
 
 
-def _checked_lists(
-    dbsession: Session, project_id: int, list_ids: Sequence[int], *, kept: Sequence[int] = ()
-) -> list[int]:
-    wanted = sorted(set(list_ids))
-    if len(wanted) > MAX_LISTS:
+def _sorted(*ids: Sequence[int]) -> Chosen:
+    return Chosen(*(tuple(sorted(set(side))) for side in ids))
+
+
+#: The names of a choice's parts in forms and in the API.
+_FIELDS = {
+    "lists": "list_ids", "segments": "segment_ids", "not_lists": "exclude_list_ids",
+    "not_segments": "exclude_segment_ids",
+}  # fmt: skip
+
+
+def _check(dbsession: Session, project_id: int, wanted: Chosen, *, kept: Chosen) -> None:
+    """Refuse what is not there, and what is asked for twice; what was chosen before (`kept`) may be archived by now."""
+    if len(wanted.lists) + len(wanted.not_lists) > MAX_LISTS:
         raise FieldRefused("list_ids", _("At most ${n} lists are possible.", mapping={"n": MAX_LISTS}))
-    known = set(audience.known_list_ids(dbsession, project_id, wanted)) | set(kept)
-    if any(list_id not in known for list_id in wanted):
-        raise FieldRefused("list_ids", _("There is no such list in this project."))
-    return wanted
-
-
-def _put_lists(dbsession: Session, campaign: Campaign, list_ids: Sequence[int]) -> None:
-    dbsession.execute(
-        delete(CampaignList).where(
-            CampaignList.project_id == campaign.project_id, CampaignList.campaign_id == campaign.id
-        )
-    )
-    dbsession.add_all(
-        CampaignList(project_id=campaign.project_id, campaign_id=campaign.id, list_id=list_id) for list_id in list_ids
-    )
-    dbsession.flush()
+    if len(wanted.segments) + len(wanted.not_segments) > MAX_SEGMENTS:
+        raise FieldRefused("segment_ids", _("At most ${n} segments are possible.", mapping={"n": MAX_SEGMENTS}))
+    known = choice.known(dbsession, project_id, wanted)
+    for part, name in _FIELDS.items():
+        there = {*getattr(known, part), *getattr(kept, part)}
+        if not there.issuperset(getattr(wanted, part)):
+            if part in ("lists", "not_lists"):
+                raise FieldRefused(name, _("There is no such list in this project."))
+            raise FieldRefused(name, _("There is no such segment in this project."))
+    if set(wanted.lists) & set(wanted.not_lists):
+        raise FieldRefused("exclude_list_ids", _("The same list can't be written to and left out."))
+    if set(wanted.segments) & set(wanted.not_segments):
+        raise FieldRefused("exclude_segment_ids", _("The same segment can't be written to and left out."))

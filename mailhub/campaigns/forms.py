@@ -55,6 +55,7 @@ Name = Annotated[str, BeforeValidator(_one_line), Field(min_length=1, max_length
 Line = Annotated[str, BeforeValidator(_one_line), Field(max_length=998)]
 Source = Annotated[str, BeforeValidator(_newlines), Field(max_length=MAX_SOURCE_BYTES)]
 AddressOrEmpty = Annotated[str, BeforeValidator(_address_or_empty), Field(max_length=254)]
+Ids = list[Annotated[int, Field(ge=1, lt=2**63)]]
 Number = Annotated[int | None, BeforeValidator(_number_or_none)]
 
 
@@ -69,7 +70,10 @@ class RecipientsForm(Form):
     """The draft's first step."""
 
     revision: int
-    list_ids: list[Annotated[int, Field(ge=1, lt=2**63)]] = Field(default_factory=list)
+    list_ids: Ids = Field(default_factory=list)
+    segment_ids: Ids = Field(default_factory=list)
+    exclude_list_ids: Ids = Field(default_factory=list)
+    exclude_segment_ids: Ids = Field(default_factory=list)
     go: str = ""
 
 

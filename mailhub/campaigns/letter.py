@@ -12,7 +12,7 @@ from jinja2 import nodes
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mailhub.campaigns import audience
+from mailhub.campaigns import chosen as choice
 from mailhub.campaigns.refusals import Check, check_of
 from mailhub.delivery.letters import source_of
 from mailhub.mail.campaign import (
@@ -121,8 +121,8 @@ def frozen_of(version: CampaignVersion) -> Draft:
 
 def version_of(dbsession: Session, project: Project, campaign: Campaign, sender: Sender | None) -> CampaignVersion:
     """What would be frozen now; nothing is stored."""
-    list_ids = audience.list_ids_of(dbsession, project.id, campaign.id)
-    names = audience.list_names_of(dbsession, project.id, [campaign.id]).get(campaign.id, [])
+    chosen = choice.chosen_of(dbsession, project.id, campaign.id)
+    names = choice.names_of(dbsession, project.id, [campaign.id])[campaign.id]
     return CampaignVersion(
         project_id=project.id,
         campaign_id=campaign.id,
@@ -140,8 +140,8 @@ def version_of(dbsession: Session, project: Project, campaign: Campaign, sender:
         project_domain=project.domain,
         postal_address=project.postal_address,
         # Somebody who leaves a campaign to several lists leaves them all, so no single one is named.
-        list_id=list_ids[0] if len(list_ids) == 1 else None,
-        list_name=", ".join(names),
+        list_id=chosen.lists[0] if len(chosen.lists) == 1 and not chosen.segments else None,
+        list_name=", ".join(names.included),
     )
 
 

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import ColumnElement, and_, case, func, literal, select
 from sqlalchemy.orm import Session
 
-from mailhub.campaigns import audience, letter
-from mailhub.campaigns.audience import COUNT_SECONDS, AudienceCount
+from mailhub.campaigns import audience, guarded, letter
+from mailhub.campaigns.audience import AudienceCount
+from mailhub.campaigns.chosen import Chosen, chosen_of
 from mailhub.campaigns.refusals import Check, check_of
-from mailhub.models import Campaign, Message, MessageKind, Project, Sender, Subscriber, SubscriberStatus
+from mailhub.delivery import service as delivery
+from mailhub.models import Campaign, Message, MessageKind, Project, Sender, Subscriber
 from mailhub.projects.service import fits_domain
 from mailhub.web.i18n import _
 
@@ -41,29 +42,36 @@ class Report:
 
 def examine(dbsession: Session, project: Project, campaign: Campaign) -> Report:
     """Everything that can be known before the start. Reads, compiles and renders once in a guarded child."""
-    list_ids = audience.list_ids_of(dbsession, project.id, campaign.id)
-    people = audience.count_audience(dbsession, project.id, list_ids)
+    chosen = chosen_of(dbsession, project.id, campaign.id)
+    people = audience.count_audience(dbsession, project.id, chosen)
     sender = dbsession.get(Sender, (project.id, campaign.sender_id)) if campaign.sender_id is not None else None
     checks = [
-        *_recipients(list_ids, people),
+        *_recipients(chosen, people),
         *_sender(project, sender),
-        *_letter(dbsession, project, campaign, sender, list_ids),
-        *_gaps(dbsession, project, campaign, list_ids),
+        *_letter(dbsession, project, campaign, sender, chosen),
+        *_gaps(dbsession, project, campaign, chosen, people),
         *_tested(dbsession, campaign),
     ]
     checks.sort(key=lambda check: _ORDER[check.level])
     return Report(checks, people, sender)
 
 
-def _recipients(list_ids: Sequence[int], people: AudienceCount) -> Iterator[Check]:
+def _recipients(chosen: Chosen, people: AudienceCount) -> Iterator[Check]:
     at = {"step": "recipients", "field": "list_ids"}
-    if not list_ids:
-        yield Check("recipients", "block", _("No list is chosen: nobody would get the letter."), **at)  # type: ignore[arg-type]
+    if not chosen.anybody:
+        text_ = _("No list and no segment is chosen: nobody would get the letter.")
+        yield Check("recipients", "block", text_, **at)  # type: ignore[arg-type]
+    elif people.broken:
+        text_ = _(
+            "The segment “${name}” asks for something that is not there any more. Mend it, or choose another.",
+            mapping={"name": people.broken},
+        )
+        yield Check("recipients", "block", text_, **at)  # type: ignore[arg-type]
     elif people.reachable <= 0:
-        text_ = _("Nobody in the chosen lists can get a letter.")
+        text_ = _("Nobody of the chosen people can get a letter.")
         yield Check("recipients", "block", text_, **at)  # type: ignore[arg-type]
     elif not people.exact:
-        text_ = _("The lists are large: at most ${n} people get the letter.", mapping={"n": f"{people.chosen:,}"})
+        text_ = _("Counting takes long: at most ${n} people get the letter.", mapping={"n": f"{people.chosen:,}"})
         yield Check("recipients", "ok", text_, **at)  # type: ignore[arg-type]
     else:
         text_ = _("Recipients: ${n}.", mapping={"n": f"{people.reachable:,}"})
@@ -91,14 +99,14 @@ def _letter(
     project: Project,
     campaign: Campaign,
     sender: Sender | None,
-    list_ids: Sequence[int],
+    chosen: Chosen,
 ) -> Iterator[Check]:
     draft = letter.draft_of(dbsession, project, campaign, sender)
     problems = [check_of(problem) for problem in draft.problems]
     yield from problems
     if any(check.level == "block" for check in problems):
         return
-    person = audience.sample(dbsession, project.id, list_ids, None).subscriber
+    person = audience.sample(dbsession, project.id, chosen, None).subscriber
     failure = draft.try_render(person)
     if failure is not None:
         yield check_of(failure)
@@ -129,13 +137,16 @@ def _links(draft: letter.Draft) -> Iterator[Check]:
         yield Check("links", "warn", _("The letter has no link: there is nothing to click."), field="html")
 
 
-def _gaps(dbsession: Session, project: Project, campaign: Campaign, list_ids: Sequence[int]) -> Iterator[Check]:
+def _gaps(
+    dbsession: Session, project: Project, campaign: Campaign, chosen: Chosen, people: AudienceCount
+) -> Iterator[Check]:
     """For how many people a field is empty that the letter uses without a fallback."""
     sources = (campaign.subject, campaign.preheader, campaign.html, campaign.text)
     names = sorted(set().union(*(letter.bare_fields(source) for source in sources)))[:MAX_GAPS]
-    if not names or not list_ids:
+    # Where already the count took too long, this would too.
+    if not names or not chosen.anybody or people.broken or not people.exact:
         return
-    for name, n in _count_gaps(dbsession, project.id, list_ids, names):
+    for name, n in _count_gaps(dbsession, project.id, chosen, names):
         if n:
             text_ = _(
                 "The field “${name}” is empty for ${n} people and has no fallback. Write {{ ${name}|default('…') }}.",
@@ -145,9 +156,10 @@ def _gaps(dbsession: Session, project: Project, campaign: Campaign, list_ids: Se
 
 
 def _count_gaps(
-    dbsession: Session, project_id: int, list_ids: Sequence[int], names: Sequence[str]
+    dbsession: Session, project_id: int, chosen: Chosen, names: Sequence[str]
 ) -> list[tuple[str, int]]:
-    people = audience.audience(project_id, list_ids).subquery()
+    people = audience.resolve(dbsession, project_id, chosen).audience()
+    told = delivery.candidates(dbsession, project_id, people).subquery()
     columns: list[ColumnElement[int]] = []
     for name in names:
         value: ColumnElement[str] = func.coalesce(Subscriber.fields.op("->>")(literal(name)), "")
@@ -156,20 +168,13 @@ def _count_gaps(
         columns.append(func.count().filter(func.btrim(value) == ""))
     statement = (
         select(*columns)
-        .select_from(people)
-        .join(Subscriber, and_(Subscriber.project_id == project_id, Subscriber.id == people.c.subscriber_id))
-        .where(Subscriber.status == SubscriberStatus.ACTIVE)
+        .select_from(told)
+        .join(Subscriber, and_(Subscriber.project_id == project_id, Subscriber.id == told.c.id))
+        .where(told.c.reason == "")
     )
-    try:
-        with dbsession.begin_nested():
-            milliseconds = str(int(COUNT_SECONDS * 1000))
-            dbsession.execute(text("SELECT set_config('statement_timeout', :ms, true)"), {"ms": milliseconds})
-            found = dbsession.execute(statement).one()
-            dbsession.execute(text("SET LOCAL statement_timeout TO DEFAULT"))
-    except OperationalError:
-        # Too many people to look at each: this line of the list is left out.
-        return []
-    return list(zip(names, found, strict=True))
+    rows = guarded.rows_of(dbsession, statement)
+    # Too many people to look at each: this line of the list is left out.
+    return list(zip(names, rows[0], strict=True)) if rows else []
 
 
 def _tested(dbsession: Session, campaign: Campaign) -> Iterator[Check]:

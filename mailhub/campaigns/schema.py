@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from mailhub.campaigns.chosen import Chosen
 from mailhub.campaigns.forms import MAX_SPREAD_SECONDS, AddressOrEmpty, Line, Name, Source
 from mailhub.campaigns.listing import parts_of
 from mailhub.campaigns.people import REASONS, REFUSALS, STATES, Person
@@ -61,7 +62,11 @@ From = Annotated[MailboxIn, BeforeValidator(_mailbox)]
 
 
 class CampaignIn(Form):
-    """A new campaign. Without `from` it gets the project's default sender."""
+    """A new campaign. Without `from` it gets the project's default sender.
+
+    It goes to everybody in any of the lists and segments, less whoever is in an excluded one. `segment_id` is another
+    way to say `segment_ids` with one.
+    """
 
     name: Name
     subject: Line = ""
@@ -69,7 +74,10 @@ class CampaignIn(Form):
     from_: From | None = Field(default=None, alias="from")
     reply_to: AddressOrEmpty = ""
     list_ids: list[Id] = Field(default_factory=list)
-    segment_id: None = None
+    segment_ids: list[Id] = Field(default_factory=list)
+    exclude_list_ids: list[Id] = Field(default_factory=list)
+    exclude_segment_ids: list[Id] = Field(default_factory=list)
+    segment_id: Id | None = None
     html: Source = ""
     text: Source = ""
     send_at: datetime | None = None
@@ -85,7 +93,10 @@ class CampaignPatch(Form):
     from_: From | None = Field(default=None, alias="from")
     reply_to: AddressOrEmpty | None = None
     list_ids: list[Id] | None = None
-    segment_id: None = None
+    segment_ids: list[Id] | None = None
+    exclude_list_ids: list[Id] | None = None
+    exclude_segment_ids: list[Id] | None = None
+    segment_id: Id | None = None
     html: Source | None = None
     text: Source | None = None
     send_at: datetime | None = None
@@ -171,7 +182,7 @@ class CountsOut(BaseModel):
 
 
 class CampaignOut(BaseModel):
-    """A campaign with its ledger. `html` and `text` are left out of lists."""
+    """A campaign with its ledger. `html` and `text` are left out of lists; `segment_id` is there if it has just one."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -183,7 +194,10 @@ class CampaignOut(BaseModel):
     from_: MailboxOut | None = Field(alias="from")
     reply_to: str
     list_ids: list[str]
-    segment_id: None = None
+    segment_ids: list[str]
+    exclude_list_ids: list[str]
+    exclude_segment_ids: list[str]
+    segment_id: str | None
     html: str | None = None
     text: str | None = None
     revision: int
@@ -237,7 +251,7 @@ def campaign_out(
     count: CampaignCount | None,
     *,
     sender: Sender | None,
-    list_ids: list[int],
+    chosen: Chosen,
     version: CampaignVersion | None = None,
     with_letter: bool = True,
 ) -> CampaignOut:
@@ -257,7 +271,11 @@ def campaign_out(
         subject=written.subject,
         preheader=written.preheader,
         reply_to=written.reply_to,
-        list_ids=[str(list_id) for list_id in list_ids],
+        list_ids=[str(number) for number in chosen.lists],
+        segment_ids=[str(number) for number in chosen.segments],
+        exclude_list_ids=[str(number) for number in chosen.not_lists],
+        exclude_segment_ids=[str(number) for number in chosen.not_segments],
+        segment_id=str(chosen.segments[0]) if len(chosen.segments) == 1 else None,
         html=written.html if with_letter else None,
         text=written.text if with_letter else None,
         revision=campaign.revision,

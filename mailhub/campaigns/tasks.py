@@ -10,6 +10,7 @@ from sqlalchemy import and_, or_, select
 
 from mailhub import logs
 from mailhub.campaigns import audience, control
+from mailhub.campaigns.chosen import chosen_of
 from mailhub.delivery import service as delivery
 from mailhub.delivery.routing import Routes
 from mailhub.delivery.tasks import cancel_rest, pump, send_again, send_due
@@ -33,8 +34,19 @@ def fan_out(request: Request, project_id: int, campaign_id: int) -> None:
         return
     if campaign.fanned_out_at is None:
         version = dbsession.get_one(CampaignVersion, (project_id, campaign_id, campaign.version))
-        list_ids = audience.list_ids_of(dbsession, project_id, campaign_id)
-        people = delivery.Audience(audience.audience(project_id, list_ids))
+        try:
+            # A campaign that was started before audiences were frozen has its rows only.
+            kept = version.audience or audience.frozen(
+                dbsession, project_id, chosen_of(dbsession, project_id, campaign_id)
+            )
+            people = audience.resolve_frozen(dbsession, project_id, kept).audience()
+        except audience.SegmentBroken as broken:
+            # Nobody can say any more who is meant; better nobody than somebody else. Its author decides.
+            control.pause(dbsession, campaign)
+            audit.write(dbsession, "campaign.segment_broken", campaign, actor="fan-out", name=campaign.name,
+                        detail={"segment": broken.name})  # fmt: skip
+            log.warning("campaign.segment_broken", project_id=project_id, campaign_id=campaign_id)
+            return
         settings = request.registry.mailhub
         wanted = dbsession.get_one(Project, project_id).relay
         route = Routes(settings.relays).route_of(wanted, version.from_email.rpartition("@")[2])

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from mailhub.campaigns import audience, letter
+from mailhub.campaigns.chosen import chosen_of
 from mailhub.campaigns.refusals import CampaignNotReady, CampaignRefused, FieldRefused, check_of
 from mailhub.delivery.service import SingleLetter, accept
 from mailhub.mail.campaign import RecipientUrls
@@ -82,8 +83,8 @@ def person_for(
     dbsession: Session, project: Project, campaign: Campaign, subscriber_id: int | None
 ) -> Subscriber | None:
     """The wanted person or the first of the audience; None where the project has nobody."""
-    list_ids = audience.list_ids_of(dbsession, project.id, campaign.id)
-    return audience.sample(dbsession, project.id, list_ids, subscriber_id).subscriber
+    chosen = chosen_of(dbsession, project.id, campaign.id)
+    return audience.sample(dbsession, project.id, chosen, subscriber_id).subscriber
 
 
 def own_links(preview_url: str) -> RecipientUrls:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Case, Select, String, case, cast, func, literal, select
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import SelectBase
 
 from mailhub.models import SkipReason, Subscriber, SubscriberStatus
@@ -29,10 +30,10 @@ class Audience:
     reachable: SelectBase | None = None
 
 
-def candidates(project_id: int, audience: Audience) -> Select[*tuple[Any, ...]]:
+def candidates(dbsession: Session, project_id: int, audience: Audience) -> Select[*tuple[Any, ...]]:
     """One row a person (id, email, email_domain, reason), over `Subscriber`; no reason for who gets the letter."""
     people = _different(audience.people, "people")
-    stops = StopList(project_id)
+    stops = StopList(dbsession, project_id)
     reasons: list[tuple[Any, str]] = [
         (Subscriber.status == SubscriberStatus.UNSUBSCRIBED, SkipReason.UNSUBSCRIBED),
         (Subscriber.status != SubscriberStatus.ACTIVE, SkipReason.SUPPRESSED),

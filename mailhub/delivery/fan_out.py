@@ -74,7 +74,7 @@ def fan_out(
     ).first()
     if mine is None:
         return _audience_of(dbsession, campaign)
-    written = dbsession.execute(_written(campaign, audience, version, route, chunk_size)).one()
+    written = dbsession.execute(_written(dbsession, campaign, audience, version, route, chunk_size)).one()
     queued, skipped = int(written[0]), int(written[1])
     count = upsert(CampaignCount).values(
         project_id=campaign.project_id, campaign_id=campaign.id, audience=queued + skipped, skipped=skipped
@@ -102,12 +102,12 @@ def _audience_of(dbsession: Session, campaign: Campaign) -> int:
 
 
 def _written(
-    campaign: Campaign, audience: Audience, version: CampaignVersion, route: str, chunk_size: int
+    dbsession: Session, campaign: Campaign, audience: Audience, version: CampaignVersion, route: str, chunk_size: int
 ) -> Select[Any]:
     """The statement that writes lanes, chunks and skipped rows. Its one row: people in chunks, people left out."""
     lanes = _lanes()
     candidate = (
-        candidates(campaign.project_id, audience)
+        candidates(dbsession, campaign.project_id, audience)
         .add_columns(func.coalesce(lanes.c.lane, len(LANES) - 1).label("lane"))
         .outerjoin(lanes, lanes.c.domain == Subscriber.email_domain)
         .cte("candidate")

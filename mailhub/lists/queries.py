@@ -10,6 +10,7 @@ from sqlalchemy import and_, func, select, text
 from sqlalchemy.orm import Session
 
 from mailhub.models import (
+    AudienceSide,
     Campaign,
     CampaignList,
     ListCount,
@@ -132,7 +133,12 @@ def campaigns_of_list(dbsession: Session, *, project_id: int, list_id: int, limi
             CampaignList,
             and_(CampaignList.project_id == Campaign.project_id, CampaignList.campaign_id == Campaign.id),
         )
-        .where(CampaignList.project_id == project_id, CampaignList.list_id == list_id, Campaign.archived_at.is_(None))
+        .where(
+            CampaignList.project_id == project_id,
+            CampaignList.list_id == list_id,
+            CampaignList.side == AudienceSide.INCLUDE,
+            Campaign.archived_at.is_(None),
+        )
         .order_by(Campaign.id.desc())
         .limit(limit)
     )

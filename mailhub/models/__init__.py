@@ -53,6 +53,7 @@ from mailhub.models.delivery import (
     QueueMinute,
     WorkerHeartbeat,
 )
+from mailhub.models.erasure import Erasure, ErasureState, ErasureWay
 from mailhub.models.feed import FeedCursor, HitSpool, HitTaint
 from mailhub.models.message import (
     Actor,
@@ -165,6 +166,9 @@ __all__ = [
     "ConsentText",
     "DomainStatus",
     "EngagementBand",
+    "Erasure",
+    "ErasureState",
+    "ErasureWay",
     "EventType",
     "FeedCursor",
     "FieldType",

@@ -32,6 +32,10 @@ class Project(Base):
     tracking: Mapped[str] = mapped_column(server_default=Tracking.FULL)
     #: Raw events and letters of this project are kept for so many days; none: `mailhub.retention_days`, the most.
     retention_days: Mapped[int | None] = mapped_column(Integer)
+    #: Raw events of the project before this moment have been deleted, or are being deleted; none: by nobody.
+    raw_since: Mapped[datetime | None]
+    #: People who have not confirmed for so many days are forgotten; none: they stay.
+    unconfirmed_days: Mapped[int | None] = mapped_column(Integer)
     #: The time zone was changed then, and the days of the statistics are still cut by the one before; none: they are
     #: right.
     days_stale_at: Mapped[datetime | None]

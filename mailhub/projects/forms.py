@@ -23,8 +23,15 @@ class ProjectSettings(Form):
     language: str = Field(max_length=8)
     postal_address: str = Field(default="", max_length=500)
     notify_email: str = Field(default="", max_length=320)
+    retention_days: int | None = Field(default=None, ge=7, le=3650)
+    unconfirmed_days: int | None = Field(default=None, ge=4, le=365)
     messages_per_second: float | None = Field(default=None, ge=0.001, le=100_000, allow_inf_nan=False)
     tracking: Tracking = Tracking.FULL
+
+    @field_validator("retention_days", "unconfirmed_days", mode="before")
+    @classmethod
+    def _nothing_is_none(cls, given: object) -> object:
+        return None if given == "" else given
 
     @field_validator("messages_per_second", mode="before")
     @classmethod

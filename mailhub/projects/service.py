@@ -127,6 +127,8 @@ def update_project(
     notify_email: str = "",
     messages_per_second: float | None = None,
     tracking: str = Tracking.FULL,
+    retention_days: int | None = None,
+    unconfirmed_days: int | None = None,
 ) -> list[str]:
     """Change a project's facts; gives the names of those that are new. Raises ProjectRefused.
 
@@ -134,7 +136,8 @@ def update_project(
     statistics follow a new domain (`mailhub.events.rename`). A new time zone cuts the days of the statistics again, as
     far back as there are raw events: enqueue `mailhub.projects.cut_days`, or leave it to the sweep; until it is done
     they are cut by the old one. A new mode of `tracking` holds for the letters from now on and for the hits that come
-    from now on. A new limit of `messages_per_second` (none: no limit) holds with the next sweep.
+    from now on. A new limit of `messages_per_second` (none: no limit) holds with the next sweep, and `retention_days`
+    and `unconfirmed_days` (none: as long as the others', for ever) within an hour.
     """
     wanted: dict[str, str | float | None] = {
         "name": _project_name(name),
@@ -145,6 +148,8 @@ def update_project(
         "notify_email": _address(notify_email, "notify_email").email if notify_email.strip() else "",
         "messages_per_second": messages_per_second or None,
         "tracking": tracking,
+        "retention_days": retention_days,
+        "unconfirmed_days": unconfirmed_days,
     }
     changed = [field for field, value in wanted.items() if getattr(project, field) != value]
     for field in changed:

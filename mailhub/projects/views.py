@@ -80,6 +80,8 @@ def settings_page(context: ProjectContext, request: Request) -> dict[str, Any]:
         "notify_email": project.notify_email,
         "tracking": project.tracking,
         "messages_per_second": f"{project.messages_per_second:g}" if project.messages_per_second else "",
+        "retention_days": project.retention_days or "",
+        "unconfirmed_days": project.unconfirmed_days or "",
     }
     return _settings_page(context, request, values, {})
 
@@ -89,6 +91,9 @@ def settings_page(context: ProjectContext, request: Request) -> dict[str, Any]:
 )
 def save_settings(context: ProjectContext, request: Request) -> dict[str, Any] | Response:
     form = forms.read(request, ProjectSettings)
+    most = request.registry.mailhub.retention_days
+    if form.value is not None and (form.value.retention_days or 0) > most:
+        form.refuse("retention_days", _("This must be at most ${n}.", mapping={"n": most}))
     if form.value is not None:
         try:
             changed = service.update_project(request.dbsession, context.project, **form.value.model_dump())
@@ -113,6 +118,7 @@ def _settings_page(
         "values": values,
         "errors": errors,
         "zones": zone_options(),
+        "most_days": request.registry.mailhub.retention_days,
         "following": following(request.dbsession, project_id, "project_domain", project_id),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -51,9 +52,9 @@ class RepairBusy(Exception):
 def verify(engine: Engine, *, project_id: int | None = None, repair: bool = False) -> list[Difference]:
     """Every difference between rollups and raw events, of one project or of all; with `repair` they are mended.
 
-    Compared are days and campaigns that began after the oldest raw events. Nobody waits for it, and no week of raw
-    events is dropped meanwhile. Providers' days are counted by the table of domains that this code has: after it has
-    grown, one repair is due.
+    Compared are days and campaigns that began after the oldest raw events, of the project where it keeps fewer. Nobody
+    waits for it, and no week of raw events is dropped meanwhile. Providers' days are counted by the table of domains
+    that this code has: after it has grown, one repair is due.
     """
     with engine.begin() as connection:
         projects = connection.execute(SQL["all_projects"].text, {"project_id": project_id}).scalars().all()
@@ -113,17 +114,23 @@ def _recount(connection: Connection, projects: Sequence[int]) -> _Found:
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     connection.execute(SQL["keep_partitions"].text)
     lanes = lanes_of_domains()
-    binds = {
-        "projects": list(projects),
-        "floor": connection.execute(SQL["raw_floor"].text).scalar_one(),
-        "domains": list(lanes),
-        "providers": [LANES[lane] for lane in lanes.values()],
-    }
-    found: _Found = {}
-    for name in ALL:
-        statement = SQL[f"verify_{name}"]
-        found[name] = connection.execute(statement.text, {bind: binds[bind] for bind in statement.binds}).all()
-    return found
+    providers = {"domains": list(lanes), "providers": [LANES[lane] for lane in lanes.values()]}
+    found: dict[str, list[Row[Any]]] = {name: [] for name in ALL}
+    for floor, some in _by_floor(connection, projects):
+        binds = {"projects": some, "floor": floor, **providers}
+        for name in ALL:
+            statement = SQL[f"verify_{name}"]
+            found[name] += connection.execute(statement.text, {bind: binds[bind] for bind in statement.binds})
+    return dict(found)
+
+
+def _by_floor(connection: Connection, projects: Sequence[int]) -> list[tuple[datetime, list[int]]]:
+    """Projects by the moment from which on their raw events are all there: few moments, since days are cut whole."""
+    oldest = connection.execute(SQL["raw_floor"].text).scalar_one()
+    floors: dict[datetime, list[int]] = {}
+    for row in connection.execute(SQL["project_floors"].text, {"projects": list(projects)}):
+        floors.setdefault(max(oldest, row.raw_since or oldest), []).append(row.id)
+    return sorted(floors.items())
 
 
 def _differences(found: _Found) -> list[Difference]:

@@ -10,6 +10,7 @@ VIEW = frozenset(
         "stats:view",
         "lists:view",
         "subscribers:view",
+        "segments:view",
         "imports:view",
         "campaigns:view",
         "messages:view",
@@ -19,6 +20,8 @@ WRITE = frozenset(
     {
         "lists:edit",
         "subscribers:edit",
+        "segments:edit",
+        "subscribers:erase",
         "imports:edit",
         "campaigns:edit",
         "campaigns:test",
@@ -40,13 +43,22 @@ PERMISSIONS: dict[str, frozenset[str]] = {
 SCOPES: dict[str, frozenset[str]] = {
     "lists:read": frozenset({"lists:view"}),
     "lists:write": frozenset({"lists:view", "lists:edit"}),
-    "subscribers:read": frozenset({"subscribers:view", "imports:view", "lists:view"}),
+    "subscribers:read": frozenset({"subscribers:view", "segments:view", "imports:view", "lists:view"}),
     "subscribers:write": frozenset(
-        {"subscribers:view", "subscribers:edit", "imports:view", "imports:edit", "lists:view"}
+        {
+            "subscribers:view",
+            "subscribers:edit",
+            "segments:view",
+            "segments:edit",
+            "imports:view",
+            "imports:edit",
+            "lists:view",
+        }
     ),
     "campaigns:read": frozenset({"campaigns:view", "stats:view"}),
     "campaigns:write": frozenset({"campaigns:view", "campaigns:edit", "campaigns:test", "stats:view"}),
     "campaigns:send": frozenset({"campaigns:view", "campaigns:start", "stats:view"}),
+    "subscribers:erase": frozenset({"subscribers:view", "subscribers:erase"}),
     "messages:read": frozenset({"messages:view"}),
     "messages:send": frozenset({"messages:view", "messages:send"}),
     "stats:read": frozenset({"stats:view"}),

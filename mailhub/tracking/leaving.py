@@ -109,8 +109,6 @@ def leave(request: Request) -> dict[str, Any] | Response:
 
 def _leave(request: Request, claims: Claims, action: str, fields: Mapping[str, str]) -> list[int]:
     """Leave the campaign's lists, `only` one of them, or `all`; gives those that were left now."""
-    assert claims.project is not None
-    assert claims.subscriber is not None
     ids: list[int] | None = [row.id for row in _rows(request, claims)]
     if action == "only":
         ids = [one for one in ids or () if str(one) == fields.get("list")]
@@ -123,9 +121,9 @@ def _leave(request: Request, claims: Claims, action: str, fields: Mapping[str, s
     )
     if left:
         _note(request, claims)
-        letters.send_goodbyes(
-            request, project_id=claims.project, subscriber_id=claims.subscriber, list_ids=left
-        )
+        assert claims.project is not None
+        assert claims.subscriber is not None
+        letters.send_goodbyes(request, project_id=claims.project, subscriber_id=claims.subscriber, list_ids=left)
     return left
 
 

@@ -25,7 +25,7 @@ from mailhub.web.nav import creations, my_projects, navigation
 
 TEMPLATES = ROOT / "templates"
 #: Files whose macros make up `ui`.
-MACROS = ("form", "table", "badge", "chart", "paging", "progress", "tiles", "dialog", "tabs", "menu", "page")
+MACROS = ("form", "table", "badge", "chart", "paging", "progress", "tiles", "dialog", "tabs", "menu", "page", "export")
 
 
 class Macros:

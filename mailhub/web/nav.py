@@ -62,11 +62,14 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
                 "lists.subscribers",
                 "users",
                 "subscribers:view",
-                ("lists.subscriber", "lists.bulk", "lists.tag", "lists.field", "lists.duplicate"),
+                ("lists.subscriber", "lists.bulk", "lists.tag", "lists.field", "lists.duplicate", "privacy.person"),
             ),
             Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.", "stats.list")),
+            Door(_("Segments"), "segments.index", "filter", "segments:view", ("segments.",)),
+            Door(_("Stop list"), "suppression.index", "ban", "subscribers:view", ("suppression.",)),
             Door(_("Sign-up forms"), "signup.index", "file-text", "lists:view", ("signup.",)),
             Door(_("Imports"), "imports.index", "file-up", "imports:view", ("imports.",)),
+            Door(_("Exports"), "exports.index", "download", "subscribers:view", ("exports.",)),
         ),
     ),
     (
@@ -82,6 +85,13 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
             Door(_("Sending domains"), "projects.domains", "globe", "domains:view", ("projects.domain",)),
             Door(_("Team"), "projects.members", "user-cog", "members:edit", ("projects.member",)),
             Door(_("API keys"), "accounts.api_keys", "key-round", "api_keys:edit", ("accounts.api_key",)),
+            Door(
+                _("Erased people"),
+                "privacy.index",
+                "shield",
+                "subscribers:erase",
+                ("privacy.index", "privacy.withdraw"),
+            ),
             Door(_("Journal"), "projects.journal", "scroll-text", "journal:view", ("projects.journal",)),
         ),
     ),
@@ -94,6 +104,7 @@ CREATIONS = (
     (_("Import of subscribers"), "imports.new", "file-up", "imports:edit"),
     (_("Subscriber"), "lists.subscriber_new", "user-plus", "subscribers:edit"),
     (_("List"), "lists.new", "list", "lists:edit"),
+    (_("Segment"), "segments.new", "filter", "segments:edit"),
     (_("Sign-up form"), "signup.new", "file-text", "lists:edit"),
 )
 

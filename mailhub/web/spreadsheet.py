@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 MARK = "\ufeff"
 #: What a spreadsheet would take for the beginning of a formula (OWASP, "CSV Injection"); wide forms are read alike.
 FORMULA = frozenset("=+-@|%\t\r＝＋－＠")
+# A text that begins with apostrophes before such a sign gets one more, so that `plain` can tell them apart.
+_GUARDED = re.compile(f"'*[{re.escape(''.join(sorted(FORMULA)))}]")
 
 
 def cell(value: Any) -> Any:
@@ -20,9 +23,16 @@ def cell(value: Any) -> Any:
         return ""
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str):
-        return "'" + value if value[:1] in FORMULA and value else value
+        return "'" + value if _GUARDED.match(value) else value
     return value
+
+
+def plain(text: str) -> str:
+    """What stood in a cell before `cell`: for those who read such a file back."""
+    return text[1:] if text[:1] == "'" and _GUARDED.match(text) else text
 
 
 def lines(rows: Iterable[Sequence[Any]]) -> str:

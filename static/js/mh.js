@@ -76,7 +76,7 @@ on("submit", e => {
   }
   clean(f);
   if (f.matches("[data-upload]")) return upload(e);
-  if (e.defaultPrevented || f.method !== "post" || [...f.attributes].some(a => /^hx-(post|put|patch)/.test(a.name))) return;
+  if (e.defaultPrevented || f.method !== "post" || f.hasAttribute("data-download") || [...f.attributes].some(a => /^hx-(post|put|patch)/.test(a.name))) return;
   if (f.dataset.sent) { e.preventDefault(); return; }
   f.dataset.sent = "1";
   (b || $("[type=submit]", f))?.setAttribute("aria-busy", "true");

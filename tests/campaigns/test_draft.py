@@ -154,6 +154,7 @@ def test_recipients_are_saved_and_counted_once(cast: Cast, client, build, dbsess
 
 def test_count_leaves_out_who_gets_nothing(cast: Cast, client, build, dbsession):
     from mailhub.campaigns.audience import count_audience
+    from mailhub.campaigns.chosen import Chosen
     from mailhub.models import Suppression
 
     build.subscriber(cast.project, lists=[cast.list], status="unconfirmed")
@@ -162,19 +163,20 @@ def test_count_leaves_out_who_gets_nothing(cast: Cast, client, build, dbsession)
     stopped = build.subscriber(cast.project, "Stop@mail.test", lists=[cast.list])
     dbsession.add(Suppression(project_id=cast.project.id, email_key=stopped.email_key, reason="manual"))
     dbsession.commit()
-    count = count_audience(dbsession, cast.project.id, [cast.list.id])
-    assert (count.chosen, count.inactive, count.suppressed, count.reachable) == (5, 1, 1, 3)
+    count = count_audience(dbsession, cast.project.id, Chosen((cast.list.id,)))
+    assert (count.chosen, count.left, count.reachable) == (5, {"suppressed": 2}, 3)
 
 
 def test_count_gives_up_after_its_time(cast: Cast, dbsession, monkeypatch):
     from sqlalchemy import func, select
 
     from mailhub.campaigns import audience
+    from mailhub.campaigns.chosen import Chosen
 
     slow = select(func.pg_sleep(3)).scalar_subquery()
-    real = audience.audience
-    monkeypatch.setattr(audience, "audience", lambda *args: real(*args).where(slow.is_not(None)))
-    count = audience.count_audience(dbsession, cast.project.id, [cast.list.id], seconds=0.05)
+    real = audience.subscribed_to
+    monkeypatch.setattr(audience, "subscribed_to", lambda *args: real(*args).where(slow.is_not(None)))
+    count = audience.count_audience(dbsession, cast.project.id, Chosen((cast.list.id,)), seconds=0.05)
     assert (count.exact, count.chosen) == (False, 3)
     assert dbsession.scalar(select(1)) == 1, "the transaction goes on"
 

@@ -13,6 +13,7 @@ from pyramid.interfaces import IRoutesMapper
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mailhub.background import service as background
 from mailhub.delivery import service as delivery
 from mailhub.delivery.ids import new_message_id
 from mailhub.events.marking import Mark, mark_in
@@ -31,6 +32,8 @@ from mailhub.models import (
     CampaignStats,
     CampaignVersion,
     ChunkLease,
+    GlobalSuppression,
+    Erasure,
     ImportRejectedRow,
     Link,
     ListLetter,
@@ -40,11 +43,13 @@ from mailhub.models import (
     MessageState,
     OneTimeLink,
     Project,
+    ProjectJob,
     RateBucket,
     RelayHealth,
     RelayLane,
     ReportJob,
     Role,
+    Segment,
     SignUpDay,
     SignUpForm,
     SignUpFormList,
@@ -52,12 +57,14 @@ from mailhub.models import (
     StatsShare,
     SubscriberField,
     SubscriberImport,
+    Suppression,
     User,
     WebSession,
 )
 from mailhub.preferences import address
 from mailhub.security.secrets import digest, new_token
 from mailhub.settings import Settings
+from mailhub.suppression import service as suppression
 from tests.build import Builder
 
 PLACEHOLDER = re.compile(r"{(\w+)(?::[^}]*)?}")
@@ -211,6 +218,21 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
             OneTimeLink(token_hash=digest(link), user_id=helper.id, expires_at=datetime.now(UTC) + timedelta(hours=1)),
         ]
     )
+    segment = Segment(
+        project_id=project.id, name="Lively in Kazan", description="For the spring meeting", count=3,
+        counted_at=datetime.now(UTC), definition={
+            "match": "all",
+            "rules": [
+                {"field": "fields.city", "op": "is", "value": "Kazan"},
+                {"match": "any", "rules": [
+                    {"field": "opened", "op": "did", "days": 30},
+                    {"field": "clicked", "op": "did_not", "campaigns": [str(sent.id)]},
+                    {"field": "list", "op": "subscribed", "value": [str(readers.id)], "not": True},
+                ]},
+            ],
+        },
+    )  # fmt: skip
+    session.add(segment)
     share_token = new_token()
     share = StatsShare(project_id=project.id, campaign_id=sent.id, token_hash=digest(share_token), name="Our client")
     over = StatsShare(
@@ -219,7 +241,16 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
     )  # fmt: skip
     session.add_all([share, over])
     session.commit()
+    export = _export(session, settings, project, owner)
+    waiting_erasure = Erasure(
+        project_id=project.id, way="own", subscriber_id=people[5].id, email_hash=b"h" * 32, sealed=b"",
+        due_at=datetime.now(UTC) + timedelta(hours=9),
+    )  # fmt: skip
+    session.add(waiting_erasure)
+    session.commit()
     world.values = {
+        "erasure_id": str(waiting_erasure.id),
+        "export_id": str(export.id),
         "project": project.slug,
         "list_id": str(readers.id),
         "subscriber_id": str(people[0].id),
@@ -227,11 +258,15 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "sender_id": str(sender.id),
         "domain_id": str(domain.id),
         "import_id": str(done.id),
+        "address": f"own@{slug}.test",
+        "stop_id": str(_global_stop(session, slug)),
+        "suppression_id": str(_stop_list(session, project, people[1].email, sent.id)),
         "key_id": str(key.id),
         "user_id": str(helper.id),
         "session_id": str(web_session.id),
         "message_id": str(letter.id),
         "share_id": str(share.id),
+        "segment_id": str(segment.id),
         "table": "report",
         "form_id": str(form.id),
         "submission_id": str(submission.id),
@@ -243,11 +278,13 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
             f"imports.{name}": {"import_id": str(waiting.id)}
             for name in ("reading", "columns", "rules", "check", "discard")
         },
+        "imports.columns": {"import_id": str(waiting.id)},
         "signup.look": {"token": signer.sign(Kind.FORM, project=project.id, link=form.id)},
         "stats.campaign_csv": {"campaign_id": str(sent.id), "table": "report"},
         "stats.share_revoke": {"campaign_id": str(sent.id)},
     }
     world.queries = {"stats.compare": (f"?a={sent.id}&b={sending.id}",), "stats.overview": ("?days=7",)}
+    world.queries["segments.show"] = (f"?q={people[0].email}",)
     world.others = [
         ("list_id", str(partners.id), "double opt-in"),
         ("form_id", str(flooded.id), "flooded"),
@@ -280,6 +317,8 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "preferences.address": address.ask(
             session, people[1], f"new@{slug}.test", language=language, now=datetime.now(UTC)
         ),
+        "privacy.my_data": signer.sign(Kind.PREFERENCES, project=project.id, subscriber=people[2].id),
+        "privacy.my_erase": signer.sign(Kind.PREFERENCES, project=project.id, subscriber=people[2].id),
         "accounts.sign_in_link": link,
         "stats.shared": share_token,
     }
@@ -493,7 +532,8 @@ def _imports(
     )
     common = {
         "project_id": project.id, "list_id": list_id, "encoding": "utf-8", "delimiter": ";",
-        "mapping": {"E-mail": "email"}, "headers": ["E-mail"], "created_by": owner.id, "started_at": now - timedelta(minutes=2),
+        "mapping": {"E-mail": "email"}, "headers": ["E-mail"], "created_by": owner.id,
+        "started_at": now - timedelta(minutes=2),
         "finished_at": now,
     }  # fmt: skip
     done = SubscriberImport(
@@ -512,6 +552,35 @@ def _imports(
     return done, waiting, failed
 
 
+def _export(session: Session, settings: Settings, project: Project, owner: User) -> ProjectJob:
+    """A file that is there; beside it one being made and one that failed."""
+    name = background.new_name("csv")
+    background.path_of(settings, name).write_text("email,name\r\nann@people.test,'=Ann\r\n", encoding="utf-8")
+    now = datetime.now(UTC)
+    common = {"project_id": project.id, "kind": "exports.table", "requested_by": owner.id, "started_at": now}
+    export = ProjectJob(
+        **common, parameters={"what": "subscribers", "format": "csv"}, state="done", done=12_345, total=12_345,
+        file=name, file_name=f"{project.slug}-subscribers-2026-11-27.csv", file_bytes=37, finished_at=now,
+        expires_at=now + timedelta(days=7),
+    )  # fmt: skip
+    session.add_all(
+        [
+            export,
+            ProjectJob(
+                **common, parameters={"what": "events", "format": "xlsx"}, state="running", done=4_000,
+                file_name=f"{project.slug}-events-2026-11-27.xlsx", lease_owner="a worker",
+                lease_until=now + timedelta(hours=1),
+            ),
+            ProjectJob(
+                **common, parameters={"what": "segment", "format": "csv", "of": 1}, state="failed",
+                error="segment_id_broken", file_name=f"{project.slug}-segment-Old-2026-11-27.csv", finished_at=now,
+            ),
+        ]
+    )  # fmt: skip
+    session.commit()
+    return export
+
+
 def made_report(session: Session, settings: Settings) -> ReportJob:
     """A heavy report that is done, with its file in this home."""
     name = files.new_name()
@@ -525,6 +594,30 @@ def made_report(session: Session, settings: Settings) -> ReportJob:
     session.add(job)
     session.commit()
     return job
+
+
+def _global_stop(session: Session, slug: str) -> int:
+    """A domain that the operator has stopped; gives its id."""
+    entry = GlobalSuppression(domain=f"trap.{slug}.test", note="A court's order")
+    session.add(entry)
+    session.commit()
+    return entry.id
+
+
+def _stop_list(session: Session, project: Project, email: str, campaign_id: int) -> int:
+    """An entry of each kind; gives the id of one that a bounce has made."""
+    stops = {"project_id": project.id}
+    suppression.suppress(session, **stops, email=f"own@{project.slug}.test", reason="manual", note="Asked by phone")
+    suppression.suppress(
+        session, **stops, email=f"old@{project.slug}.test", reason="unsubscribed",
+        expires_at=datetime.now(UTC) - timedelta(days=1),
+    )  # fmt: skip
+    suppression.suppress_erased(session, project_id=project.id, email_key=f"erased@{project.slug}.test")
+    suppression.suppress(session, **stops, email=f"bounced@{project.slug}.test", reason="hard_bounce",
+                         campaign_id=campaign_id)  # fmt: skip
+    session.commit()
+    found = select(Suppression.id).where(Suppression.project_id == project.id, Suppression.reason == "hard_bounce")
+    return session.scalars(found).one()
 
 
 def _letter(session: Session, project: Project, email: str) -> Message:

@@ -35,6 +35,8 @@ VALUES: dict[tuple[str, str], Any] = {
     ("subscriber_id", "bigint[]"): [7],
     ("message_id", "uuid"): UUID(int=7),
     ("message_id", "uuid[]"): [UUID(int=7)],
+    ("id", "uuid[]"): [UUID(int=7)],
+    ("addresses", "text[]"): ["p7@a.test"],
     ("ip", "inet[]"): ["10.0.0.7"],
     ("email_domain", "text[]"): ["a.test"],
     ("since", "date"): SINCE.date(),
@@ -65,6 +67,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("value", "text"): "New name",
     ("name", "text"): "reader",
     ("reader", "text"): "reader",
+    ("classifier", "text"): "classifier",
     ("task", "text"): "task",
     ("actor", "text[]"): ["human"],
     ("actor_cause", "text[]"): ["plain"],
@@ -108,9 +111,23 @@ EXPECTED = {
     "around_single_letters": Expected("ix_message_event_message", _WINDOW),
     "clicks_of_addresses": Expected("", _WINDOW),
     "letters_of_hits": Expected("", _WINDOW),
+    "activity_projects": Expected("pk_message_event"),
+    "follow_letters": Expected("pk_message_event"),
+    "follow_reactions": Expected("ix_message_event_hits"),
+    "recount_reactions": Expected("ix_message_event_subscriber"),
+    "activity_as_of": Expected(),
+    "person_addresses": Expected(),
+    "letters_to": Expected(),
+    "erase_letters": Expected("", _WINDOW),
+    "erase_events": Expected(),
+    "old_letters": Expected("", _WINDOW),
+    "old_events": Expected("", _WINDOW),
+    "still_flying": Expected("ix_message_in_flight"),
 }
 #: A recount reads everything, by its nature; the others take a lock, or make partitions.
-_READS_ALL = re.compile(r"^(verify_\w+|repair_\w+|lock_rollups|stop_positions|keep_partitions|ensure_partitions)$")
+_READS_ALL = re.compile(
+    r"^(verify_\w+|repair_\w+|rebuild_activity|lock_rollups|stop_positions|keep_partitions|ensure_partitions)$"
+)
 
 
 @pytest.fixture(scope="module")

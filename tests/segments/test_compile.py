@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from mailhub.segments import service

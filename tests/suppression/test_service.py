@@ -42,7 +42,7 @@ def by_clause(dbsession, project):
 
 
 def by_join(dbsession, project):
-    stops = StopList(project.id)
+    stops = StopList(dbsession, project.id)
     rows = dbsession.execute(
         stops.join(select(Subscriber.email_key, stops.stopped).where(Subscriber.project_id == project.id))
     ).all()

@@ -12,6 +12,8 @@ from pyramid.view import view_config
 from sqlalchemy import select
 
 from mailhub.campaigns import audience, letter, service
+from mailhub.campaigns import chosen as choice
+from mailhub.campaigns.chosen import Chosen, chosen_of, names_of
 from mailhub.campaigns.forms import SPREADS, ContentForm, RecipientsForm
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.views.page import addresses_of, is_draft, line_of, steps, words
@@ -21,6 +23,8 @@ from mailhub.web.i18n import _
 
 _EDIT = {"permission": "campaigns:edit"}
 _RECIPIENTS = {"route_name": "campaigns.recipients", "renderer": "campaigns/recipients.html", **_EDIT}
+#: The boxes of the first step, in the order of Chosen.
+_PARTS = ("list_ids", "segment_ids", "exclude_list_ids", "exclude_segment_ids")
 _CONTENT = {"route_name": "campaigns.content", "renderer": "campaigns/content.html", **_EDIT}
 
 
@@ -28,21 +32,17 @@ _CONTENT = {"route_name": "campaigns.content", "renderer": "campaigns/content.ht
 def recipients(context: CampaignContext, request: Request) -> dict[str, Any] | Response:
     if not is_draft(context.campaign):
         return _to_show(context, request)
-    chosen = audience.list_ids_of(request.dbsession, context.project.id, context.campaign.id)
+    chosen = chosen_of(request.dbsession, context.project.id, context.campaign.id)
     return _recipients_page(context, request, chosen)
 
 
 @view_config(route_name="campaigns.recipients", request_method="GET", hx_target="recipient-count",
              renderer="campaigns/_recipient_count.html", **_EDIT)  # fmt: skip
 def recipient_count(context: CampaignContext, request: Request) -> dict[str, Any]:
-    """How many people the ticked lists hold, before anything is saved."""
-    ticked = [int(value) for value in request.GET.getall("list_ids") if value.isascii() and value.isdigit()][:500]
-    known = audience.known_list_ids(request.dbsession, context.project.id, [n for n in ticked if n < 2**63])
-    return {
-        "people": audience.count_audience(request.dbsession, context.project.id, known),
-        "any_list": bool(known),
-        "at": addresses_of(request, context.campaign),
-    }
+    """How many people the ticked lists and segments hold, and who of them gets nothing, before anything is saved."""
+    ticked = _ticked({name: request.GET.getall(name) for name in _PARTS})
+    chosen = choice.known(request.dbsession, context.project.id, ticked)
+    return _counted(context, request, chosen)
 
 
 @view_config(request_method="POST", **_RECIPIENTS)
@@ -53,7 +53,8 @@ def save_recipients(context: CampaignContext, request: Request) -> dict[str, Any
         try:
             service.update(
                 request.dbsession, context.project, context.campaign, revision=form.value.revision,
-                list_ids=form.value.list_ids,
+                list_ids=form.value.list_ids, segment_ids=form.value.segment_ids,
+                exclude_list_ids=form.value.exclude_list_ids, exclude_segment_ids=form.value.exclude_segment_ids,
             )  # fmt: skip
             return _saved(context, request, form.value.go, "recipients")
         except service.DraftChanged:
@@ -63,26 +64,58 @@ def save_recipients(context: CampaignContext, request: Request) -> dict[str, Any
         except service.FieldRefused as refusal:
             form.refuse(refusal.name, refusal.message)
     request.response.status_int = 409 if conflict else 422
-    given = [int(value) for value in form.values.get("list_ids", []) if str(value).isdigit()]
+    given = _ticked({name: form.values.get(name, []) for name in _PARTS})
     return _recipients_page(context, request, given, errors=form.errors, conflict=conflict)
 
 
+def _ticked(given: dict[str, Any]) -> Chosen:
+    """The ticked boxes; what is no id is left out."""
+    parts = []
+    for name in _PARTS:
+        values = [str(value) for value in given[name]][:500]
+        numbers = {int(value) for value in values if value.isascii() and value.isdigit() and len(value) <= 18}
+        parts.append(tuple(sorted(numbers)))
+    return Chosen(*parts)
+
+
 def _recipients_page(
-    context: CampaignContext, request: Request, chosen: list[int], *, errors: Any = None, conflict: bool = False
+    context: CampaignContext, request: Request, chosen: Chosen, *, errors: Any = None, conflict: bool = False
 ) -> dict[str, Any]:
-    at = addresses_of(request, context.campaign)
-    choices = audience.list_choices(request.dbsession, context.project.id, also=chosen)
-    known = [choice.id for choice in choices if choice.id in chosen]
+    dbsession, project_id = request.dbsession, context.project.id
+    lists = audience.list_choices(dbsession, project_id, also=(*chosen.lists, *chosen.not_lists))
+    segments = choice.segment_choices(dbsession, project_id, also=(*chosen.segments, *chosen.not_segments))
+    known_lists, known_segments = {one.id for one in lists}, {one.id for one in segments}
+    known = Chosen(
+        tuple(one for one in chosen.lists if one in known_lists),
+        tuple(one for one in chosen.segments if one in known_segments),
+        tuple(one for one in chosen.not_lists if one in known_lists),
+        tuple(one for one in chosen.not_segments if one in known_segments),
+    )
+    shown = _counted(context, request, known)
     return {
+        **shown,
         "campaign": context.campaign,
-        "at": at,
-        "steps": steps(at, "recipients", context.campaign, known),
-        "choices": choices,
-        "chosen": [str(list_id) for list_id in chosen],
-        "people": audience.count_audience(request.dbsession, context.project.id, known),
-        "any_list": bool(known),
+        "steps": steps(shown["at"], "recipients", context.campaign, known),
+        "lists": lists,
+        "segments": segments,
+        "chosen": {
+            name: [str(number) for number in part]
+            for name, part in zip(
+                _PARTS, (chosen.lists, chosen.segments, chosen.not_lists, chosen.not_segments), strict=True
+            )
+        },
         "errors": errors or {},
         "conflict": conflict,
+    }
+
+
+def _counted(context: CampaignContext, request: Request, chosen: Chosen) -> dict[str, Any]:
+    """What the card with the number shows."""
+    return {
+        "people": audience.count_audience(request.dbsession, context.project.id, chosen),
+        "anybody": chosen.anybody,
+        "any_segment": bool(chosen.segments),
+        "at": addresses_of(request, context.campaign),
     }
 
 
@@ -134,7 +167,7 @@ def _content_page(
 ) -> dict[str, Any]:
     dbsession, project, campaign = request.dbsession, context.project, context.campaign
     at = addresses_of(request, campaign)
-    list_ids = audience.list_ids_of(dbsession, project.id, campaign.id)
+    chosen = chosen_of(dbsession, project.id, campaign.id)
     refused = problems is not None
     if problems is None and not form.errors and not conflict:
         found = letter.draft_of(dbsession, project, campaign, None).problems
@@ -153,7 +186,7 @@ def _content_page(
     return {
         "campaign": campaign,
         "at": at,
-        "steps": steps(at, "content", campaign, list_ids),
+        "steps": steps(at, "content", campaign, chosen),
         "form": form,
         "problems": shown,
         "refused": refused,
@@ -182,17 +215,17 @@ def review_page(
     """The pre-flight list, the summary, the test letter and the last button."""
     dbsession, project, campaign = request.dbsession, context.project, context.campaign
     at = addresses_of(request, campaign)
-    list_ids = audience.list_ids_of(dbsession, project.id, campaign.id)
+    chosen = chosen_of(dbsession, project.id, campaign.id)
     report = service.examine(dbsession, project, campaign)
     zone = ZoneInfo(project.time_zone)
     hours = (campaign.spread_seconds or 0) / 3600
     return {
         "campaign": campaign,
         "at": at,
-        "steps": steps(at, "review", campaign, list_ids),
+        "steps": steps(at, "review", campaign, chosen),
         "report": report,
         "checks": [(check, words(request, check)) for check in report.checks],
-        "list_names": audience.list_names_of(dbsession, project.id, [campaign.id]).get(campaign.id, []),
+        "names": names_of(dbsession, project.id, [campaign.id])[campaign.id],
         "refused": refused,
         "errors": errors or {},
         "values": values or {"addresses": request.user.email},

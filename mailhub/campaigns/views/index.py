@@ -10,7 +10,8 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from mailhub.campaigns import audience, listing, service
+from mailhub.campaigns import listing, service
+from mailhub.campaigns.chosen import names_of
 from mailhub.campaigns.forms import NewForm
 from mailhub.campaigns.starters import simple_letter
 from mailhub.campaigns.views.page import addresses_of
@@ -59,7 +60,7 @@ def index(context: ProjectContext, request: Request) -> dict[str, Any] | Respons
         "total": sum(counts[name] for name in ("all", "archived")),
         "q": query,
         "rows": page.rows,
-        "list_names": audience.list_names_of(request.dbsession, context.project.id, ids) if ids else {},
+        "names": names_of(request.dbsession, context.project.id, ids) if ids else {},
         "summaries": summaries,
         "states": CampaignState,
         "live": live,

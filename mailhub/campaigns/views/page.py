@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from pyramid.request import Request
 
+from mailhub.campaigns.chosen import Chosen
 from mailhub.campaigns.refusals import Check
 from mailhub.models import Campaign, CampaignState
 from mailhub.web.i18n import DOMAIN, _
@@ -28,11 +29,11 @@ def addresses_of(request: Request, campaign: Campaign) -> Callable[..., str]:
 
 
 def steps(
-    at: Callable[..., str], current: str, campaign: Campaign, list_ids: Sequence[int]
+    at: Callable[..., str], current: str, campaign: Campaign, chosen: Chosen
 ) -> list[tuple[Any, str, str]]:
     """The draft's steps for `ui.steps`; they may be taken in any order."""
     done = {
-        "recipients": bool(list_ids),
+        "recipients": chosen.anybody,
         "content": bool(
             campaign.subject.strip() and (campaign.html.strip() or campaign.text.strip()) and campaign.sender_id
         ),

@@ -10,6 +10,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from mailhub.campaigns import audience
+from mailhub.campaigns.chosen import chosen_of
 from mailhub.campaigns.refusals import CampaignRefused, Check, check_of
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.testing import current_letter, own_links, preview_url
@@ -27,12 +28,12 @@ def preview(context: CampaignContext, request: Request) -> dict[str, Any]:
     """HTML, plain text or source for one person, and who else it can be shown as."""
     campaign = context.campaign
     at = addresses_of(request, campaign)
-    list_ids = audience.list_ids_of(request.dbsession, context.project.id, campaign.id)
+    chosen = chosen_of(request.dbsession, context.project.id, campaign.id)
     # Who may not see people sees the letter as somebody made up.
     named = bool(request.has_permission("subscribers:view"))
     query = request.GET.get("q", "").strip()[:254] if named else ""
     sample = (
-        audience.sample(request.dbsession, context.project.id, list_ids, _wanted(request))
+        audience.sample(request.dbsession, context.project.id, chosen, _wanted(request))
         if named
         else audience.Sample(None)
     )
@@ -44,7 +45,7 @@ def preview(context: CampaignContext, request: Request) -> dict[str, Any]:
         "campaign": campaign,
         "at": at,
         "draft": is_draft(campaign),
-        "steps": steps(at, "", campaign, list_ids) if is_draft(campaign) else [],
+        "steps": steps(at, "", campaign, chosen) if is_draft(campaign) else [],
         "view": view,
         "person": person,
         "sample": sample,
@@ -75,8 +76,8 @@ def preview_frame(context: CampaignContext, request: Request) -> Response:
     """The HTML part alone, under a policy of its own: no script, no form, no origin."""
     person = None
     if request.has_permission("subscribers:view"):
-        list_ids = audience.list_ids_of(request.dbsession, context.project.id, context.campaign.id)
-        person = audience.sample(request.dbsession, context.project.id, list_ids, _wanted(request)).subscriber
+        chosen = chosen_of(request.dbsession, context.project.id, context.campaign.id)
+        person = audience.sample(request.dbsession, context.project.id, chosen, _wanted(request)).subscriber
     shown = _rendered(context, request, person)
     return letter_frame(shown["parts"].html if shown["parts"] is not None else "")
 

@@ -10,6 +10,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from mailhub.campaigns import audience, roads, troubles
+from mailhub.campaigns.chosen import names_of
 from mailhub.campaigns.progress import Progress, progress_of
 from mailhub.campaigns.resources import CampaignContext
 from mailhub.campaigns.views.page import addresses_of, is_draft, may_send_again
@@ -41,7 +42,17 @@ def show(context: CampaignContext, request: Request) -> dict[str, Any] | Respons
         **_progress(context, request, progress),
         **_troubles(context, request, progress),
         **_results(context, request),
+        "segments": _segments(context, request),
     }
+
+
+def _segments(context: CampaignContext, request: Request) -> list[tuple[str, str, bool]]:
+    """The segments in words, as they were frozen with the campaign."""
+    campaign = context.campaign
+    if campaign.version is None:
+        return []
+    version = request.dbsession.get_one(CampaignVersion, (context.project.id, campaign.id, campaign.version))
+    return audience.sentences(request.dbsession, context.project.id, version.audience, request.localizer)
 
 
 @view_config(route_name="campaigns.show", permission="campaigns:view", request_method="GET",
@@ -112,12 +123,12 @@ def frame(context: CampaignContext, request: Request) -> dict[str, Any]:
     version = None
     if campaign.version is not None:
         version = request.dbsession.get(CampaignVersion, (context.project.id, campaign.id, campaign.version))
-    names = audience.list_names_of(request.dbsession, context.project.id, [campaign.id]).get(campaign.id, [])
+    names = names_of(request.dbsession, context.project.id, [campaign.id])[campaign.id]
     return {
         "campaign": campaign,
         "at": addresses_of(request, campaign),
         "frozen": version,
-        "list_names": names,
+        "names": names,
         "sent_from": _sent_from(request, campaign, version),
     }
 

@@ -12,6 +12,12 @@ SELECT CAST(to_date(min(substring(CAST(inhrelid AS regclass)::text FROM '[0-9]{8
 FROM pg_inherits
 WHERE inhparent = CAST('message_event' AS regclass)
 
+-- name: project_floors
+-- One row per project: since when its raw events are all there, where it keeps less than the others.
+-- binds: projects bigint[]
+-- reads: project
+SELECT id, raw_since FROM project WHERE id = ANY (CAST(:projects AS bigint[])) ORDER BY raw_since, id
+
 -- name: keep_partitions
 -- No week of events is dropped until the transaction ends: a floor that has been read stays right.
 -- binds:
