@@ -34,6 +34,7 @@ from mailhub.models import (
     ChunkLease,
     Erasure,
     ImportRejectedRow,
+    JobState,
     Link,
     Message,
     MessageEvent,
@@ -48,8 +49,14 @@ from mailhub.models import (
     ReportJob,
     Role,
     StatsShare,
+    SubscriberChange,
+    SubscriberDuplicate,
     SubscriberField,
     SubscriberImport,
+    SubscriberNote,
+    SubscriberTag,
+    SubscriberView,
+    Tag,
     User,
     WebSession,
 )
@@ -177,6 +184,8 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
     ]  # fmt: skip
     joining = build.subscriber(project, f"waiting@mail-{slug}.test", lists=[partners], status="unconfirmed")
     session.add(SubscriberField(project_id=project.id, name="city", label="City"))
+    session.add(SubscriberField(project_id=project.id, name=f"size_{slug}", label="Size", type="number", position=1))
+    crowd = _crowd(session, project, owner, people)
     draft = build.campaign(project, lists=[readers], sender_id=sender.id, html=HTML, name="Spring news")
     empty = build.campaign(project, name="Empty draft", subject="", html="")
     sent = _sent_campaign(build, project, sender.email, readers, people)
@@ -238,13 +247,25 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "message_id": str(letter.id),
         "share_id": str(share.id),
         "table": "report",
+        "field": f"size_{slug}",
+        "tag_id": str(crowd["tag"]),
+        "view_id": str(crowd["view"]),
+        "note_id": str(crowd["note"]),
+        "duplicate_id": str(crowd["duplicate"]),
+        "job_id": str(crowd["job"]),
     }
     world.special = {
         "imports.columns": {"import_id": str(waiting.id)},
         "stats.campaign_csv": {"campaign_id": str(sent.id), "table": "report"},
         "stats.share_revoke": {"campaign_id": str(sent.id)},
     }
-    world.queries = {"stats.compare": (f"?a={sent.id}&b={sending.id}",), "stats.overview": ("?days=7",)}
+    world.queries = {
+        "stats.compare": (f"?a={sent.id}&b={sending.id}",),
+        "stats.overview": ("?days=7",),
+        "lists.bulk": ("?act=delete&all=1&q=person",),
+        "lists.subscriber_merge": (f"?with={people[1].email}",),
+        "lists.subscriber_field": ("?name=city",),
+    }
     world.others = [
         ("list_id", str(partners.id), "double opt-in"),
         ("campaign_id", str(empty.id), "empty"),
@@ -277,6 +298,27 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "stats.shared": share_token,
     }
     return world
+
+
+def _crowd(session: Session, project: Project, owner: User, people: list[Any]) -> dict[str, int]:
+    """What a team keeps beside its people: a tag, a note, a view, a pair, a change that was made."""
+    ids = {"project_id": project.id}
+    tag = Tag(**ids, name="VIP", name_key="vip")
+    note = SubscriberNote(**ids, subscriber_id=people[0].id, user_id=owner.id, author=owner.name, body="Called twice.")
+    view = SubscriberView(**ids, user_id=owner.id, name="From Kazan", shared=True, query={"q": "mail"},
+                          columns=["name", "field:city"])  # fmt: skip
+    pair = SubscriberDuplicate(**ids, first_id=people[2].id, second_id=people[3].id, reason="alias")
+    session.add_all([tag, note, view, pair])
+    session.flush()
+    job = ProjectJob(**ids, kind="people", parameters={"action": "tag_add", "tag": tag.id, "ids": [], "upto": 0},
+                     state=JobState.DONE, done=3, total=3, result={"changed": 1}, requested_by=owner.id,
+                     finished_at=datetime.now(UTC), expires_at=datetime.now(UTC) + timedelta(days=7))  # fmt: skip
+    session.add(job)
+    session.flush()
+    session.add(SubscriberTag(**ids, tag_id=tag.id, subscriber_id=people[0].id))
+    session.add(SubscriberChange(**ids, job_id=job.id, subscriber_id=people[0].id, after={"at": "2026-01-01T00:00Z"}))
+    session.commit()
+    return {"tag": tag.id, "note": note.id, "view": view.id, "duplicate": pair.id, "job": job.id}
 
 
 def _freeze(
