@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 #: The rooms that have views on the site; their `tasks` are registered too.
 ROOMS = (
-    "accounts", "projects", "background", "segments", "lists", "imports", "events", "jobs", "delivery", "campaigns",
-    "transactional", "tracking", "stats", "privacy", "exports",
+    "accounts", "projects", "background", "suppression", "segments", "lists", "imports", "signup", "preferences",
+    "privacy", "events", "jobs", "delivery", "campaigns", "transactional", "tracking", "stats", "exports",
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from pyramid.request import Request
 from sqlalchemy import select
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
 import mailhub
@@ -39,6 +40,10 @@ ACTOR = "command line"
 _SEND_TEST_SECONDS = 20.0
 
 
+#: A query names a table that there is not (undefined_table).
+UNDEFINED_TABLE = "42P01"
+
+
 class Refused(Exception):
     """The command can't be done; the text is one clear line."""
 
@@ -54,6 +59,10 @@ def opened(arguments: argparse.Namespace, **raw: str) -> Iterator[Any]:
     registry.heartbeat = None
     try:
         yield registry
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != UNDEFINED_TABLE:
+            raise
+        raise Refused("the database is empty or of an earlier version: run `mailhub init` first") from error
     finally:
         registry.publisher.close()
         registry.engine.dispose()

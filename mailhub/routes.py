@@ -14,8 +14,12 @@ PROJECT = "mailhub.security.context.ProjectContext"
 def includeme(config: Configurator) -> None:
     config.include(accounts)
     config.include(projects)
+    config.include(segments)
     config.include(lists)
+    config.include(suppression)
     config.include(imports)
+    config.include(signup)
+    config.include(preferences)
     config.include(campaigns)
     config.include(transactional)
     config.include(stats)
@@ -87,9 +91,11 @@ def lists(config: Configurator) -> None:
         "/projects/{project}/subscribers/{subscriber_id}/notes/{note_id}/delete",
         factory="mailhub.lists.resources.NoteContext",
     )
-    # Public: a list's own sign-up page, and the confirmation of a double opt-in.
-    add("lists.sign_up", "/s/{token}", factory=ROOT)
-    add("lists.confirm", "/c/{token}", factory=ROOT)
+    base = "/projects/{project}/lists/{list_id}/letters"
+    add("lists.letters", base, factory=mailing_list)
+    add("lists.letter", base + "/{kind}/{language}", factory=mailing_list)
+    for action in ("preview", "test", "reset"):
+        add(f"lists.letter_{action}", base + "/{kind}/{language}/" + action, factory=mailing_list)
 
 
 def _people(config: Configurator) -> None:
@@ -120,14 +126,68 @@ def _people(config: Configurator) -> None:
     )
 
 
+def segments(config: Configurator) -> None:
+    add = config.add_route
+    base = "/projects/{project}/segments"
+    add("segments.index", base, factory=PROJECT)
+    add("segments.new", base + "/new", factory=PROJECT)
+    add("segments.preview", base + "/preview", factory=PROJECT)
+    segment = "mailhub.segments.resources.SegmentContext"
+    add("segments.show", base + "/{segment_id}", factory=segment)
+    for action in ("edit", "people", "count", "copy", "archive", "restore", "delete"):
+        add(f"segments.{action}", base + "/{segment_id}/" + action, factory=segment)
+
+
+def suppression(config: Configurator) -> None:
+    add = config.add_route
+    add("suppression.index", "/projects/{project}/stop-list", factory=PROJECT)
+    add("suppression.new", "/projects/{project}/stop-list/new", factory=PROJECT)
+    entry = "mailhub.suppression.resources.EntryContext"
+    add("suppression.remove", "/projects/{project}/stop-list/{suppression_id}/remove", factory=entry)
+
+
 def imports(config: Configurator) -> None:
     add = config.add_route
     add("imports.index", "/projects/{project}/imports", factory=PROJECT)
     add("imports.new", "/projects/{project}/imports/new", factory=PROJECT)
     subscriber_import = "mailhub.imports.resources.ImportContext"
-    add("imports.columns", "/projects/{project}/imports/{import_id}/columns", factory=subscriber_import)
+    for step in ("reading", "columns", "rules", "check"):
+        add(f"imports.{step}", "/projects/{project}/imports/{import_id}/" + step, factory=subscriber_import)
+    for action in ("discard", "cancel", "retry", "rollback"):
+        add(f"imports.{action}", "/projects/{project}/imports/{import_id}/" + action, factory=subscriber_import)
     add("imports.show", "/projects/{project}/imports/{import_id}", factory=subscriber_import)
     add("imports.rejected", "/projects/{project}/imports/{import_id}/rejected.csv", factory=subscriber_import)
+
+
+def signup(config: Configurator) -> None:
+    add = config.add_route
+    add("signup.index", "/projects/{project}/forms", factory=PROJECT)
+    add("signup.new", "/projects/{project}/forms/new", factory=PROJECT)
+    add("signup.preview", "/projects/{project}/forms/preview", factory=PROJECT)
+    add("signup.preview_look", "/projects/{project}/forms/preview/look.css", factory=PROJECT)
+    form = "mailhub.signup.resources.FormContext"
+    base = "/projects/{project}/forms/{form_id}"
+    add("signup.form", base, factory=form)
+    add("signup.form_csv", base + "/days.csv", factory=form)
+    for action in ("edit", "share", "submissions", "copy", "pause", "resume", "archive"):
+        add(f"signup.form_{action}", base + "/" + action, factory=form)
+    submission = "mailhub.signup.resources.SubmissionContext"
+    add("signup.submission_ask", base + "/submissions/{submission_id}/ask", factory=submission)
+    # Public: a form's page with its colours, and the confirmation of a double opt-in.
+    add("signup.page", "/s/{token}", factory=ROOT)
+    add("signup.look", "/s/{token}/look.css", factory=ROOT)
+    add("signup.confirm", "/c/{token}", factory=ROOT)
+
+
+def preferences(config: Configurator) -> None:
+    add = config.add_route
+    add("preferences.settings", "/projects/{project}/preferences", factory=PROJECT)
+    subscriber = "mailhub.lists.resources.SubscriberContext"
+    add("preferences.person", "/projects/{project}/subscribers/{subscriber_id}/preferences", factory=subscriber)
+    # Public: a person's own page, where one asks for its link, and the confirmation of a new address.
+    add("preferences.page", "/p/{token}", factory=ROOT)
+    add("preferences.ask", "/p/{token}/link", factory=ROOT)
+    add("preferences.address", "/address/{token}", factory=ROOT)
 
 
 def campaigns(config: Configurator) -> None:
@@ -228,9 +288,9 @@ def api(config: Configurator) -> None:
     add("api.list", "/lists/{list_id}", factory="mailhub.lists.resources.ListContext")
     add("api.subscribers", "/subscribers", factory=PROJECT)
     add("api.subscribers_batch", "/subscribers/batch", factory=PROJECT)
-    subscriber = "mailhub.lists.resources.SubscriberContext"
-    add("api.subscriber_data", "/subscribers/{subscriber_id}/data", factory=subscriber)
-    add("api.subscriber_erase", "/subscribers/{subscriber_id}/erase", factory=subscriber)
+    person = "mailhub.lists.resources.SubscriberContext"
+    add("api.subscriber_data", "/subscribers/{subscriber_id}/data", factory=person)
+    add("api.subscriber_erase", "/subscribers/{subscriber_id}/erase", factory=person)
     add("api.erasures", "/erasures", factory=PROJECT)
     add("api.erasure", "/erasures/{erasure_id}", factory="mailhub.privacy.resources.ErasureContext")
     add("api.exports", "/exports", factory=PROJECT)
@@ -245,11 +305,25 @@ def api(config: Configurator) -> None:
     add("api.field", "/fields/{field}", factory="mailhub.lists.resources.FieldContext")
     add("api.tags", "/tags", factory=PROJECT)
     add("api.tag", "/tags/{tag_id}", factory="mailhub.lists.resources.TagContext")
-    person = "mailhub.lists.resources.SubscriberContext"
     add("api.subscriber_merge", "/subscribers/{subscriber_id}/merge", factory=person)
     add("api.subscriber", "/subscribers/{subscriber_id}", factory=person)
+    add("api.segments", "/segments", factory=PROJECT)
+    add("api.segments_preview", "/segments/preview", factory=PROJECT)
+    segment = "mailhub.segments.resources.SegmentContext"
+    add("api.segment", "/segments/{segment_id}", factory=segment)
+    add("api.segment_subscribers", "/segments/{segment_id}/subscribers", factory=segment)
+    add("api.segment_explain", "/segments/{segment_id}/explain", factory=segment)
+    add("api.suppressions", "/suppressions", factory=PROJECT)
+    add("api.suppression_check", "/suppressions/check/{address}", factory=PROJECT)
+    form = "mailhub.signup.resources.FormContext"
+    add("api.forms", "/forms", factory=PROJECT)
+    add("api.form", "/forms/{form_id}", factory=form)
+    add("api.form_submissions", "/forms/{form_id}/submissions", factory=form)
+    add("api.form_days", "/forms/{form_id}/days", factory=form)
     add("api.imports", "/imports", factory=PROJECT)
     add("api.import", "/imports/{import_id}", factory="mailhub.imports.resources.ImportContext")
+    for action in ("start", "cancel", "rollback"):
+        add(f"api.import_{action}", "/imports/{import_id}/" + action, factory="mailhub.imports.resources.ImportContext")
     add("api.import_rejected", "/imports/{import_id}/rejected.csv", factory="mailhub.imports.resources.ImportContext")
     campaign = "mailhub.campaigns.resources.CampaignContext"
     add("api.campaigns", "/campaigns", factory=PROJECT)

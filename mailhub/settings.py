@@ -268,15 +268,25 @@ class Settings:
         "900",
         "The time in which those attempts are counted.",
     )
+    # Signing up
+    sign_up_views_seconds: int = _row("mailhub.sign_up.views_seconds", kind.integer(0, 60), "5",
+        "Views of sign-up forms are written down this often, all at once; 0: each at once.")  # fmt: skip
     # Files
     upload_max_bytes: int = _row(
         "mailhub.upload.max_bytes",
         kind.integer(1024, 10737418240),
         "209715200",
-        "The largest CSV that can be imported; it is streamed to disk.",
+        "The largest file that can be imported; it is streamed to disk.",
     )
     import_batch_rows: int = _row("mailhub.import.batch_rows", kind.integer(100, 1000000), "5000",
         "Rows of an import that are merged in one transaction.")  # fmt: skip
+    quality_disposable_file: str = _row("mailhub.quality.disposable_file", kind.readable_file_or_none, "",
+        "A file of further domains of disposable mailboxes, one a line; `!domain` takes one off our list.")  # fmt: skip
+    import_keep_days: int = _row("mailhub.import.keep_days", kind.integer(1, 3650), "30",
+        "So long an import can be rolled back, its rejected rows are listed, and the file of one that was stopped or has failed is kept. "
+        "The file of one that is done is deleted at once.")  # fmt: skip
+    import_letters_per_minute: int = _row("mailhub.import.letters_per_minute", kind.integer(1, 100000), "300",
+        "Confirmation letters that imports with double opt-in send in a minute, all together.")  # fmt: skip
     retention_days: int = _row(
         "mailhub.retention_days",
         kind.integer(1, 3650),

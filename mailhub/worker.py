@@ -21,13 +21,14 @@ from sqlalchemy.exc import SQLAlchemyError
 import mailhub
 from mailhub import logs
 from mailhub.settings import SettingsError, read_ini
-from mailhub.tasks import TASKS, TaskSpec, run, run_sweeps
+from mailhub.tasks import TASKS, TaskSpec, pool, run, run_sweeps
 from mailhub.tasks.canary import Begun, Watch
 from mailhub.tasks.celery_app import configure
 from mailhub.tasks.heartbeat import Heartbeat
 
 log = logs.get(__name__)
 
+pool.use()
 app = Celery("mailhub")
 app.user_options["preload"].add(
     Option(["--ini"], default=None, help="The ini file; else $MAILHUB_INI, else development.ini.")

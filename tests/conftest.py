@@ -129,6 +129,7 @@ def raw_settings(database_url: str, home: Path) -> dict[str, str]:
     """What a test's ini would say."""
     return {
         "mailhub.environment": "test",
+        "mailhub.sign_up.views_seconds": "0",
         "mailhub.home": str(home),
         "mailhub.secret_key": "a secret of the tests, which is long enough",
         "mailhub.public_url": "http://localhost",

@@ -129,6 +129,12 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(mailhub: Command, a
     assert mailhub.rows(User) == mailhub.rows(Project) == mailhub.rows(AuditEntry) == []
 
 
+def test_a_database_without_our_tables_is_told_in_one_line(mailhub: Command) -> None:
+    mailhub.live.session.execute(text("DROP TABLE campaign_stats CASCADE"))
+    mailhub.live.session.commit()
+    assert "run `mailhub init` first" in mailhub("stats", "verify", code=1)
+
+
 def test_a_project_has_its_owner_and_sender_and_its_journal(acme: Command) -> None:
     acme("sender", "add", "news@acme.test", "--project", "acme", "--name", "Acme News")
     (project,) = acme.rows(Project)

@@ -35,7 +35,7 @@ _KINDS = {
     "raw_reports": Kind.JOB,
 }
 #: Files of what no page waits for: writers of rollups, the recount, what stores hits, tasks that follow the events.
-_MACHINERY = {"rollup", "verify", "hits", "renames", "spools", "erasure"}
+_MACHINERY = {"rollup", "verify", "hits", "renames", "spools", "activity", "erasure"}
 #: And statements: checks, housekeeping, a button's effect.
 _NOT_OF_PAGES = {"lists_that_differ", "machinery_cancel", "feed_state", "missing_weeks", "detached_partitions"}
 #: Statements that need an extension of the server which is not always there.

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pyramid_tm
 from pyramid.config import Configurator
 from pyramid.router import Router
 
+from mailhub import priority
 from mailhub.security.context import Root
 from mailhub.tasks.inspection import Inspector
 
 
 def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router:
     """What `pserve development.ini --app-name=reports --server-name=reports` serves."""
+    # Started with `nice`, it stands back as a session too.
+    priority.stand_back(os.getpid(), os.getpriority(os.PRIO_PROCESS, 0))
     return configure({**(global_config or {}), **settings}).make_wsgi_app()
 
 

@@ -91,8 +91,8 @@ def sheet(request: Request, asked: MoversQuery, found: Found) -> Sheet:
             continue
         project = found.names[mover.project_id]
         values = {
-            "project": project.name, "now": now, "before": before, "change": now - before,
-            "ratio": share(now, before), "sent": mover.sent, "sent_before": mover.sent_before,
+            "project": project.name, "slug": project.slug, "now": now, "before": before,
+            "change": now - before, "ratio": share(now, before), "sent": mover.sent, "sent_before": mover.sent_before,
             "size": abs(now - before),
         }  # fmt: skip
         url = request.route_path("admin.project", project_id=project.id)

@@ -62,9 +62,10 @@ class ComplaintsOut(NumbersOut):
 
 
 class MoverOut(BaseModel):
-    """A project now and in as many days before; of a rate `change` is a difference of shares."""
+    """A project (its slug) now and in as many days before; of a rate `change` is a difference of shares."""
 
     project: str
+    name: str
     before: float
     now: float
     change: float
@@ -171,7 +172,10 @@ def moved(context: Any, request: Request) -> dict[str, Any]:
     asked = forms.read_query(request, filters.MoversQuery)
     report = reading.read(request, lambda session: movers.read(session, asked, *_of(session, asked)))
     sheet = movers.sheet(request, asked, report.found)
-    results = [MoverOut.model_validate(row) for row in sheet.as_dicts()[: asked.limit]]
+    rows = zip(sheet.lines, sheet.as_dicts(), strict=True)
+    results = [
+        MoverOut.model_validate(row | {"project": line.values["slug"], "name": row["project"]}) for line, row in rows
+    ][: asked.limit]
     return _answer(report, results, len(sheet.lines))
 
 

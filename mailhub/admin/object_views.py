@@ -34,10 +34,14 @@ CAMPAIGN_STATES = {
     CampaignState.CANCELLED: _("Cancelled"),
 }
 IMPORT_STATES = {
+    ImportState.DRAFT: _("Not started"),
     ImportState.PENDING: _("Waiting"),
     ImportState.RUNNING: _("Importing"),
     ImportState.DONE: _("Done"),
     ImportState.FAILED: _("Has failed"),
+    ImportState.CANCELLED: _("Stopped"),
+    ImportState.ROLLING_BACK: _("Being rolled back"),
+    ImportState.ROLLED_BACK: _("Rolled back"),
 }
 MESSAGE_STATES = {
     MessageState.QUEUED: _("Queued"),

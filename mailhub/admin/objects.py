@@ -67,7 +67,8 @@ CAMPAIGN: tuple[Any, ...] = (
 IMPORT: tuple[Any, ...] = (
     SubscriberImport.id, SubscriberImport.project_id, Project.slug, Project.name.label("project_name"),
     SubscriberImport.list_id, MailingList.name.label("list_name"), SubscriberImport.file_name, SubscriberImport.state,
-    SubscriberImport.error, (SubscriberImport.mapping == {}).label("is_upload"), SubscriberImport.bytes_total,
+    SubscriberImport.error, (SubscriberImport.state == ImportState.DRAFT).label("is_upload"),
+    SubscriberImport.bytes_total,
     SubscriberImport.bytes_done, SubscriberImport.rows_total, SubscriberImport.rows_created,
     SubscriberImport.rows_updated, SubscriberImport.rows_skipped, SubscriberImport.rows_rejected,
     SubscriberImport.created_at, SubscriberImport.started_at, SubscriberImport.finished_at,
@@ -171,13 +172,13 @@ def _imports() -> AnySelect:
         select(*IMPORT)
         .select_from(SubscriberImport)
         .join(Project, Project.id == SubscriberImport.project_id)
-        .join(MailingList, own_list)
+        .outerjoin(MailingList, own_list)
     )
 
 
 def rate(row: AnyRow, now: datetime) -> float | None:
     """Rows a second of an import, while it runs or over its whole time; None before it began."""
-    if row.started_at is None or row.state == ImportState.PENDING:
+    if row.started_at is None or row.state in (ImportState.DRAFT, ImportState.PENDING):
         return None
     seconds = ((row.finished_at or now) - row.started_at).total_seconds()
     return row.rows_total / seconds if seconds > 0 else None

@@ -45,6 +45,9 @@ def includeme(config: Configurator) -> None:
     add("admin.messages", "/admin/messages")
     add("admin.message", "/admin/messages/{message_id}")
     add("admin.message_delete", "/admin/messages/{message_id}/delete")
+    add("admin.stop_list", "/admin/stop-list")
+    for action in ("remove", "note"):
+        add(f"admin.stop_list_{action}", "/admin/stop-list/{stop_id}/" + action)
     # The machinery.
     add("admin.queues", "/admin/queues")
     add("admin.periodic", "/admin/periodic")
@@ -79,6 +82,8 @@ def api(config: Configurator) -> None:
         add(f"api.reports_import_{action}", "/imports/{import_id}/" + action)
     add("api.reports_messages", "/messages")
     add("api.reports_message", "/messages/{message_id}")
+    add("api.reports_suppressions", "/suppressions")
+    add("api.reports_suppression", "/suppressions/{stop_id}")
     add("api.reports_queues", "/queues")
     for name in ("volume", "bounces", "complaints", "movers", "suspects", "jobs"):
         add(f"api.reports_{name}", f"/{name}")

@@ -61,8 +61,8 @@ class ImportReportOut(BaseModel):
     id: str
     project_id: str
     project: str
-    list_id: str
-    list_name: str
+    list_id: str | None
+    list_name: str | None
     file_name: str
     state: str
     error: str
@@ -166,7 +166,7 @@ def import_out(row: AnyRow) -> ImportReportOut:
         id=str(row.id),
         project_id=str(row.project_id),
         project=row.slug,
-        list_id=str(row.list_id),
+        list_id=str(row.list_id) if row.list_id is not None else None,
         **{name: getattr(row, name) for name in (*names, *rows)},
         created_at=utc(row.created_at),
         started_at=utc(row.started_at),

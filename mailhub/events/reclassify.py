@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from mailhub.db import Lock, side_transaction, try_lock
+from mailhub.events.activity import judged_again
 from mailhub.events.classifier import READER
 from mailhub.events.judging import judge
 from mailhub.events.marking import Mark, mark
@@ -77,6 +78,10 @@ def _slice(session: Session, reader: str, places: Places, since: datetime, proje
     mark(connection, [
         Mark(one.project_id, one.position, one.id, one.at, verdict.actor, verdict.cause) for one, verdict in changed
     ])  # fmt: skip
+    judged_again(
+        connection,
+        {(one.project_id, one.subscriber_id) for one, _verdict in changed if one.subscriber_id is not None},
+    )
     hits.move_place(connection, reader, found[-1].position, found[-1].id)
     actors: list[tuple[str, str]] = [(one.actor, verdict.actor) for one, verdict in changed]
     turned = Counter((old, new) for old, new in actors if old != new)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from mailhub import logs
 from mailhub.db import Lock, try_lock
-from mailhub.events import classifier, renames
+from mailhub.events import activity, classifier, renames
 from mailhub.events.places import places_of
 from mailhub.events.service import driver_connection
 from mailhub.reporting import hits, partitions, retention
@@ -72,6 +72,35 @@ def classify_overdue(request: Request) -> None:
         if done is not None:
             classifier.count(done)
             log.info("hits.overdue", classified=done.hits)
+
+
+@task("mailhub.events.follow_activity", queue="celery", transaction=False, every=10)
+def follow_activity(request: Request) -> None:
+    """Take up who was sent letters, who opened and clicked: what segments and bands of engagement read."""
+    stop = getattr(request.registry, "stop_flag", None)
+    until = time.monotonic() + RUN_SECONDS
+    with request.tm:
+        waiting = activity.projects(request.dbsession)
+    # Hits first, then a slice of each project in turn: a large backlog of one keeps nobody else waiting.
+    turns: list[int | None] = [None, *waiting]
+    while turns:
+        left = []
+        for turn in turns:
+            if time.monotonic() > until or (stop is not None and stop[0]):
+                if stop is None or not stop[0]:
+                    request.enqueue(follow_activity)
+                return
+            with request.tm:
+                if not try_lock(request.dbsession, Lock.ACTIVITY):
+                    return
+                done = (
+                    activity.follow_reactions(request.dbsession)
+                    if turn is None
+                    else activity.follow_letters(request.dbsession, turn)
+                )
+            if done.is_more:
+                left.append(turn)
+        turns = left
 
 
 @task("mailhub.events.forget_taints", queue="celery", every=3600)

@@ -1,4 +1,4 @@
-"""Imports over the JSON API: a multipart upload starts one at once."""
+"""Imports over the JSON API: a multipart upload starts one at once, or is only checked."""
 
 from __future__ import annotations
 
@@ -8,35 +8,54 @@ from typing import Any
 from pyramid.request import Request
 from pyramid.response import Response
 
-from mailhub.imports import service
+from mailhub.background.service import TooManyJobs
+from mailhub.imports import checking, queries, service, undo
 from mailhub.imports.columns import guess_mapping
 from mailhub.imports.reading import NotACsv
 from mailhub.imports.rejected import rejected_csv
 from mailhub.imports.resources import ImportContext
-from mailhub.imports.schema import ImportOut, import_out
+from mailhub.imports.rules import Rules
+from mailhub.imports.schema import CheckOut, ImportOut, ImportsQuery, RulesIn, import_out
 from mailhub.imports.tasks import run_import
+from mailhub.lists.fields import known_fields
 from mailhub.models import MailingList, SubscriberImport
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
+from mailhub.web import forms
 from mailhub.web.api import endpoint
 from mailhub.web.i18n import _
+from mailhub.web.paging import next_url
 from mailhub.web.problems import ApiProblem, FieldProblem
 
-_PARTS = frozenset({"file", "list_id", "mapping", "update_existing"})
+_PARTS = frozenset({"file", "list_id", "list_ids", "mapping", "update_existing", "rules", "dry_run"})
+#: Lists that one import fills at most.
+MOST_LISTS = 50
+
+
+@endpoint("api.imports", "GET", permission="imports:view", summary="Imports, the newest first", query=ImportsQuery,
+          answer=ImportOut, many=True)  # fmt: skip
+def index(context: ProjectContext, request: Request) -> dict[str, Any]:
+    query = forms.read_query(request, ImportsQuery)
+    page = queries.imports(request.dbsession, project_id=context.project.id, after=query.after, limit=query.limit)
+    return {"results": [_out(request, one.row) for one in page.rows], "next": next_url(request, page)}
 
 
 @endpoint(
     "api.imports",
     "POST",
     permission="imports:edit",
-    summary="Import a CSV; sending it states that everybody in it has agreed to get the list's letters",
+    summary="Import a file; sending it states that everybody in it has agreed to get the lists' letters",
     answer=ImportOut,
     status=202,
     form={
-        "file": "the CSV; encoding and delimiter are found out",
+        "file": "CSV, TSV, XLSX, ODS, or a ZIP with one CSV; encoding and delimiter are found out",
         "list_id": "the list that the people join",
-        "mapping": 'JSON: {"column header": "email" | "name" | field}; without it the headers are guessed',
-        "update_existing": "true (default) or false",
+        "list_ids": "JSON: several lists instead of one, as in [1, 2]",
+        "mapping": 'JSON: {"column header": "email" | "name" | ":tags" | field}; without it the headers are guessed',
+        "update_existing": "true (default) or false; the same as `existing` of the rules",
+        "rules": 'JSON: {"status": "subscribed" | "unconfirmed" (they are asked by a letter), "existing": "update" |'
+        ' "skip", "tags": […], "consent_source": "…", "bad_values": "reject" | "leave_out"}',
+        "dry_run": "true: nothing is imported, `check` says what would be; POST /imports/{id}/start then imports it",
     },
 )
 def create(context: ProjectContext, request: Request) -> ImportOut:
@@ -48,42 +67,55 @@ def create(context: ProjectContext, request: Request) -> ImportOut:
     problems = [
         FieldProblem(name, _("There is no such field.")) for name in dict.fromkeys(request.POST) if name not in _PARTS
     ]
-    mailing_list = _list(request, str(request.POST.get("list_id", "")))
-    if mailing_list is None:
-        problems.append(FieldProblem("list_id", _("There is no such list.")))
+    lists = _lists(request, problems)
     mapping = _mapping(request.POST.get("mapping"), problems)
-    existing = str(request.POST.get("update_existing", "true"))
-    if existing not in ("true", "false"):
-        problems.append(FieldProblem("update_existing", _("This must be yes or no.")))
+    rules = _rules(request, problems)
+    dry_run = _switch(request, "dry_run", "false", problems)
     given = request.POST.get("file")
     if getattr(given, "file", None) is None:
         problems.append(FieldProblem("file", _("Choose a file.")))
-    if problems or mailing_list is None:
+    if problems or rules is None:
         raise ApiProblem(422, _("Some fields are wrong."), problems)
     upload = _receive(request, given, is_mapped=mapping is not None)
+    row = service.create_import(
+        request.dbsession,
+        project_id=context.project.id,
+        file_name=given.filename or "file.csv",
+        upload=upload,
+        user_id=None,
+    )
     try:
-        row = service.create_import(
-            request.dbsession,
-            project_id=context.project.id,
-            list_id=mailing_list.id,
-            file_name=given.filename or "file.csv",
-            upload=upload,
-            user_id=None,
+        if mapping is None:
+            mapping = guess_mapping(upload.head, known_fields(request.dbsession, project_id=context.project.id))
+        service.save_mapping(request.dbsession, row, mapping)
+        service.save_rules(
+            request.dbsession, row, list_ids=[one.id for one in lists], rules=rules, statement=str(service.CONSENT)
         )
-        service.start_import(
-            request.dbsession,
-            row,
-            head=upload.head,
-            mapping=guess_mapping(upload.head) if mapping is None else mapping,
-            update_existing=existing == "true",
-        )
-    except service.MappingRefused as refusal:
+        if dry_run:
+            _check(request, row)
+        else:
+            service.start(request.dbsession, row)
+    except (service.MappingRefused, ApiProblem) as refusal:
         service.path_of(request.registry.mailhub, upload.stored_name).unlink(missing_ok=True)
+        if isinstance(refusal, ApiProblem):
+            raise
         found = [FieldProblem(f"mapping.{header}".rstrip("."), text) for header, text in refusal.errors.items()]
         raise ApiProblem(422, _("Some fields are wrong."), found) from None
-    note(request, "import.started", row, name=row.file_name, list_id=mailing_list.id, consent=str(service.CONSENT))
-    request.enqueue(run_import, context.project.id, row.id)
+    if not dry_run:
+        _started(request, row)
     return _out(request, row)
+
+
+def _started(request: Request, row: SubscriberImport) -> None:
+    note(request, "import.started", row, name=row.file_name, list_id=row.list_id, consent=str(service.CONSENT))
+    request.enqueue(run_import, row.project_id, row.id)
+
+
+def _check(request: Request, row: SubscriberImport) -> None:
+    try:
+        checking.begin(request, row)
+    except TooManyJobs:
+        raise ApiProblem(429, _("Too many jobs of this project wait already. Try again in some minutes.")) from None
 
 
 def _receive(request: Request, given: Any, *, is_mapped: bool) -> service.Upload:
@@ -96,20 +128,64 @@ def _receive(request: Request, given: Any, *, is_mapped: bool) -> service.Upload
         raise ApiProblem(422, refusal.message, [problem]) from None
 
 
-def _list(request: Request, given: str) -> MailingList | None:
-    if not given.isascii() or not given.isdigit() or len(given) > 18:
+def _lists(request: Request, problems: list[FieldProblem]) -> list[MailingList]:
+    """The lists that are named; a problem for each that is not one of the project's in use."""
+    given = request.POST.get("list_ids")
+    name = "list_ids" if given else "list_id"
+    ids = _json(given, "list_ids", problems) if given else [request.POST.get("list_id")]
+    if not isinstance(ids, list) or not ids or len(ids) > MOST_LISTS:
+        problems.append(FieldProblem(name, _("Choose a list.")))
+        return []
+    found = [queries.list_in_use(request.dbsession, request.project.id, str(one or "")) for one in ids]
+    if None in found:
+        problems.append(FieldProblem(name, _("There is no such list.")))
+    return [one for one in found if one is not None]
+
+
+def _rules(request: Request, problems: list[FieldProblem]) -> Rules | None:
+    update = _switch(request, "update_existing", "true", problems)
+    given = request.POST.get("rules")
+    if not given:
+        return Rules(update=update)
+    document = _json(given, "rules", problems)
+    if not isinstance(document, dict):
+        problems.append(FieldProblem("rules", _("This must be an object.")))
         return None
-    found: MailingList | None = request.dbsession.get(MailingList, (request.project.id, int(given)))
-    return found if found is not None and found.archived_at is None else None
+    form = forms.validate_values(RulesIn, {"existing": "update" if update else "skip"} | document)
+    if form.value is None:
+        problems += [FieldProblem(f"rules.{name}", text) for name, text in form.errors.items()]
+        return None
+    asked = form.value
+    return Rules(
+        status=asked.status,
+        update=asked.existing == "update",
+        tags=tuple(asked.tags),
+        consent_source=asked.consent_source,
+        strict=asked.bad_values == "reject",
+    )
+
+
+def _switch(request: Request, name: str, default: str, problems: list[FieldProblem]) -> bool:
+    given = str(request.POST.get(name, default))
+    if given not in ("true", "false"):
+        problems.append(FieldProblem(name, _("This must be yes or no.")))
+    return given == "true"
+
+
+def _json(given: Any, name: str, problems: list[FieldProblem]) -> Any:
+    try:
+        return json.loads(given if isinstance(given, str) else given.file.read(1024 * 1024))
+    except (ValueError, RecursionError):
+        problems.append(FieldProblem(name, _("This is not JSON.")))
+        return None
 
 
 def _mapping(given: Any, problems: list[FieldProblem]) -> dict[str, str] | None:
     if given is None or given == "":
         return None
-    try:
-        mapping = json.loads(given if isinstance(given, str) else given.file.read(1024 * 1024))
-    except (ValueError, RecursionError):
-        problems.append(FieldProblem("mapping", _("This is not JSON.")))
+    known = len(problems)
+    mapping = _json(given, "mapping", problems)
+    if len(problems) > known:
         return None
     if not isinstance(mapping, dict) or not all(isinstance(meant, str | None) for meant in mapping.values()):
         problems.append(FieldProblem("mapping", _("This must be an object.")))
@@ -122,11 +198,67 @@ def show(context: ImportContext, request: Request) -> ImportOut:
     return _out(request, context.subscriber_import)
 
 
-@endpoint("api.import_rejected", "GET", permission="imports:view", summary="The rejected rows as a CSV")
+@endpoint("api.import_rejected", "GET", permission="imports:view",
+          summary="The rejected and skipped rows as a CSV, in the file's own columns")  # fmt: skip
 def rejected(context: ImportContext, request: Request) -> Response:
     return rejected_csv(request, context.subscriber_import)
 
 
+@endpoint("api.import_start", "POST", permission="imports:edit", summary="Import what a dry run has looked at",
+          answer=ImportOut, status=202)  # fmt: skip
+def start(context: ImportContext, request: Request) -> ImportOut:
+    row = context.subscriber_import
+    try:
+        started = service.start(request.dbsession, row)
+    except service.ImportRefused as refusal:
+        raise ApiProblem(409, refusal.message) from None
+    except service.MappingRefused as refusal:
+        raise ApiProblem(409, next(iter(refusal.errors.values()))) from None
+    if not started:
+        raise ApiProblem(409, _("This import has been started already."))
+    _started(request, row)
+    return _out(request, row)
+
+
+@endpoint("api.import_cancel", "POST", permission="imports:edit",
+          summary="Stop an import; what was imported stays and can be rolled back", answer=ImportOut)  # fmt: skip
+def cancel(context: ImportContext, request: Request) -> ImportOut:
+    row = context.subscriber_import
+    try:
+        service.cancel(request.dbsession, row)
+    except service.ImportRefused as refusal:
+        raise ApiProblem(409, refusal.message) from None
+    note(request, "import.cancelled", row, name=row.file_name)
+    return _out(request, row)
+
+
+@endpoint("api.import_rollback", "POST", permission="imports:edit",
+          summary="Take an import back: who was created goes, who was changed is as before", answer=ImportOut,
+          status=202)  # fmt: skip
+def rollback(context: ImportContext, request: Request) -> ImportOut:
+    row = context.subscriber_import
+    try:
+        undo.begin(request, row)
+    except service.ImportRefused as refusal:
+        raise ApiProblem(409, refusal.message) from None
+    except TooManyJobs:
+        raise ApiProblem(429, _("Too many jobs of this project wait already. Try again in some minutes.")) from None
+    note(request, "import.rolled_back", row, name=row.file_name)
+    return _out(request, row)
+
+
 def _out(request: Request, row: SubscriberImport) -> ImportOut:
     path = request.route_path("api.import_rejected", import_id=row.id)
-    return import_out(row, request.registry.mailhub.public_url.rstrip("/") + path)
+    job = checking.job_of(request, row)
+    check = None
+    if row.checked or job is not None:
+        counts = {name: n for name, n in row.checked.items() if isinstance(n, int)}
+        check = CheckOut(
+            state=job.state if job is not None else "done", counts=counts, error=job.error if job is not None else ""
+        )
+    return import_out(
+        row,
+        list_ids=[one.id for one in service.lists_of(request.dbsession, row)],
+        rejected_url=request.registry.mailhub.public_url.rstrip("/") + path,
+        check=check,
+    )

@@ -65,7 +65,7 @@ _HEADERS = {
 #: Other words for a field that a project may have under one of them.
 _SAME = (
     _words("phone phonenumber mobile mobilephone cell cellphone tel telephone телефон номертелефона мобильный "
-           "мобильныйтелефон тел сотовый моб"),
+           "мобильныйтелефон мобтелефон контактныйтелефон тел сотовый моб"),
     _words("city town город населенныйпункт"),
     _words("birthday birthdate dateofbirth dob bday деньрождения датарождения др"),
     _words("country страна"),

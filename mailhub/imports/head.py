@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
-from mailhub.imports.opening import read_rows
-from mailhub.imports.reading import CSV, Alternative, NotACsv, Reading
-from mailhub.imports.rows import MAX_COLUMNS, Row, open_lines
-from mailhub.imports.sniff import sniff_delimiter, sniff_encoding
+from mailhub.imports import ods, xlsx
+from mailhub.imports.archive import Archive
+from mailhub.imports.encodings import alternatives, sniff_encoding
+from mailhub.imports.opening import open_bytes, open_text, read_rows
+from mailhub.imports.reading import CSV, DELIMITERS, ODS, Alternative, NotACsv, Reading
+from mailhub.imports.rows import MAX_COLUMNS, Row
+from mailhub.imports.sniff import ZIP, kind_of_file, kind_of_member, sniff_delimiter
 from mailhub.mail.address import InvalidAddress, check_address
 
 #: Rows from which columns are guessed, and rows that are shown.
@@ -23,9 +29,8 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 class Head:
     """How a file begins. `headers` are unique; `first_line` is the line of the first person.
 
-    `rows` are at most LOOKED_AT rows behind the header, of which SHOWN are for people. `found` is what we would read
-    the file as; `sheets` are a workbook's, `alternatives` the encodings in which a text could be as well, likely ones
-    first.
+    `rows` are at most LOOKED_AT rows behind the header, of which SHOWN are for people. `sheets` are a workbook's;
+    `alternatives` are the encodings in which a text could be, with an example of each, the chosen one first.
     """
 
     reading: Reading
@@ -33,7 +38,6 @@ class Head:
     has_header: bool
     rows: list[Row]
     first_line: int
-    found: Reading | None = None
     sheets: tuple[str, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
 
@@ -43,23 +47,59 @@ class Head:
 
 
 def look(path: Path, reading: Reading | None = None) -> Head:
-    """How the file begins under this reading; what it leaves empty is found out. Raises NotACsv."""
+    """How the file begins under this reading; what it leaves empty is found out. Raises NotACsv.
+
+    What the file is stands in the file, so that `kind` and `member` of the given reading are not asked for.
+    """
     wanted = reading if reading is not None else Reading()
-    encoding = wanted.encoding or sniff_encoding(path)
-    delimiter = wanted.delimiter
-    if not delimiter:
-        _counting, text = open_lines(path, encoding)
-        with text:
+    kind = kind_of_file(path)
+    if kind in (CSV, ZIP):
+        return _look_at_text(path, wanted, is_archive=kind == ZIP)
+    with Archive(path, broken="broken_workbook") as archive:
+        sheets = ods.sheet_names(archive) if kind == ODS else tuple(xlsx.open_workbook(archive).sheets)
+    if wanted.sheet and wanted.sheet not in sheets:
+        raise NotACsv("no_sheet")
+    for sheet in (wanted.sheet,) if wanted.sheet else sheets:
+        try:
+            return replace(read_head(path, Reading(kind=kind, sheet=sheet)), sheets=sheets)
+        except NotACsv as refusal:
+            if refusal.reason != "empty":
+                raise
+    raise NotACsv("empty")
+
+
+def _look_at_text(path: Path, wanted: Reading, *, is_archive: bool) -> Head:
+    member = ""
+    if is_archive:
+        with Archive(path) as archive:
+            member = archive.only_member()
+            with archive.member(member) as stream:
+                kind_of_member(stream.read(4096))
+
+    def opened() -> AbstractContextManager[BinaryIO]:
+        return _bytes_only(path, member)
+
+    encoding = wanted.encoding or sniff_encoding(opened)
+    found = Reading(encoding, wanted.delimiter, CSV, member=member)
+    if not wanted.delimiter:
+        with open_text(path, found) as (_counting, text):
             sample = [text.readline(64 * 1024) for _n in range(51)]
         said = _SEPARATOR_LINE.fullmatch(sample[0].strip())
-        delimiter = said.group(1) if said else sniff_delimiter(iter(sample))
-        delimiter = delimiter if delimiter in ",;\t|" else ","
-    return read_head(path, replace(wanted, encoding=encoding, delimiter=delimiter, kind=CSV))
+        delimiter = said.group(1) if said and said.group(1) in DELIMITERS else sniff_delimiter(iter(sample))
+        found = replace(found, delimiter=delimiter)
+    return replace(read_head(path, found), alternatives=alternatives(opened, encoding))
+
+
+@contextmanager
+def _bytes_only(path: Path, member: str) -> Iterator[BinaryIO]:
+    with open_bytes(path, member) as (_counting, stream):
+        yield stream
 
 
 def read_head(path: Path, reading: Reading) -> Head:
     """The first rows under a reading that leaves nothing open. Raises NotACsv("empty") where there are none."""
-    rows = list(islice(read_rows(path, reading), LOOKED_AT + 2))
+    with closing(read_rows(path, reading)) as all_rows:
+        rows = list(islice(all_rows, LOOKED_AT + 2))
     if rows and rows[0].line == 1 and _SEPARATOR_LINE.fullmatch(rows[0].raw.strip()):
         rows = rows[1:]
     if not rows:

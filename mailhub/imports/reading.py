@@ -28,12 +28,24 @@ ENCODINGS = {
     "utf-16": "UTF-16",
     "utf-16-le": "UTF-16 LE",
     "utf-16-be": "UTF-16 BE",
+    "utf-32": "UTF-32",
     "koi8-r": "KOI8-R",
+    "koi8-u": "KOI8-U",
     "cp866": "CP866 (DOS)",
     "iso8859-5": "ISO-8859-5",
     "mac-cyrillic": "MacCyrillic",
-    "cp1252": "Windows-1252",
+    "cp1252": "Windows-1252, Latin-1",
     "cp1250": "Windows-1250",
+    "iso8859-2": "ISO-8859-2, Latin-2",
+    "cp1254": "Windows-1254",
+    # These are never guessed.
+    "cp1253": "Windows-1253",
+    "cp1257": "Windows-1257",
+    "mac-roman": "Mac Roman",
+    "gb18030": "GB18030",
+    "big5": "Big5",
+    "cp932": "Shift JIS",
+    "cp949": "EUC-KR",
 }
 DELIMITERS = {",": _("comma"), ";": _("semicolon"), "\t": _("tab"), "|": _("vertical bar")}
 
@@ -44,6 +56,7 @@ REFUSALS = {
     "pdf": _("This is a PDF. Export the list from your program as CSV or XLSX."),
     "html": _("This is a web page, not a list of people. Some programs save one under the name of a workbook: open it"
               " there and save it as XLSX or CSV."),
+    "xml": _("This is an XML file. Open it in your program and save it as XLSX or CSV."),
     "old_workbook": _("This is a workbook of an old Excel (.xls). Open it in your program and save it as XLSX or CSV."),
     "binary_workbook": _("This is a binary workbook (.xlsb). Open it in your program and save it as XLSX or CSV."),
     "document": _("This is a text document or a presentation. Choose a CSV, XLSX or ODS file."),

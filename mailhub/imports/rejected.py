@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pyramid.request import Request
-from pyramid.response import FileIter, Response
+from pyramid.response import Response
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
@@ -18,7 +15,10 @@ from mailhub.lists.forms import ADDRESS_FAULTS
 from mailhub.models import ImportRejectedRow, SubscriberImport
 from mailhub.web.i18n import _, translate
 from mailhub.web.paging import Page, page_of, read_cursor
-from mailhub.web.sheets import safe
+from mailhub.web.sheets import answer
+
+#: The first columns of the CSV; the file's own follow.
+OWN_COLUMNS = ("line", "reason", "explanation")
 
 #: Reason code → a sentence. `duplicate` stands in the table as `duplicate:<line of the first row>`.
 REASONS: dict[str, Any] = {
@@ -31,6 +31,7 @@ REASONS: dict[str, Any] = {
     "row_quote": _("A quotation mark is open or stands in the wrong place."),
     "row_columns": _("The row has more cells than the header."),
     "duplicate": _("The same address is in line ${line} already."),
+    "value": _("What stands under “${line}” is no value of that field."),
 }
 SKIP_REASONS: dict[str, Any] = {
     "suppressed": _("on the stop list"),
@@ -42,9 +43,9 @@ SKIP_REASONS: dict[str, Any] = {
 
 
 def sentence(request: Request, reason: str) -> str:
-    """The reason in the reader's language."""
+    """The reason in the reader's language; of a row that was left alone too."""
     code, _colon, line = reason.partition(":")
-    text = REASONS.get(code)
+    text = REASONS.get(code) or SKIP_REASONS.get(code.removeprefix(SKIPPED))
     return translate(request, text, line=line) if text is not None else code
 
 
@@ -82,45 +83,58 @@ def skipped_counts(dbsession: Session, *, project_id: int, import_id: int) -> di
     return {reason.removeprefix(SKIPPED): n for reason, n in dbsession.execute(counted)}
 
 
+def rejected_counts(dbsession: Session, *, project_id: int, import_id: int) -> dict[str, int]:
+    """How many rows were refused, by the code of the reason, the most frequent first."""
+    code = func.split_part(ImportRejectedRow.reason, ":", 1)
+    counted = (
+        select(code, func.count())
+        .where(
+            ImportRejectedRow.project_id == project_id,
+            ImportRejectedRow.import_id == import_id,
+            ~ImportRejectedRow.reason.startswith(SKIPPED, autoescape=True),
+        )
+        .group_by(code)
+        .order_by(func.count().desc(), code)
+    )
+    return dict(iter(dbsession.execute(counted)))
+
+
+def reason_name(request: Request, code: str) -> str:
+    """A reason without its line, for a sum."""
+    if code == "duplicate":
+        return translate(request, _("The same address is in the file already."))
+    if code == "value":
+        return translate(request, _("A value is none of its field."))
+    return sentence(request, code)
+
+
 def rejected_csv(request: Request, row: SubscriberImport) -> Response:
-    """All rejected rows, streamed: line, reason, explanation, the row as it stood in the file.
+    """All rows that were refused or left alone, in the file's own columns behind line, reason and explanation.
 
     A cell that a spreadsheet would take for a formula gets an apostrophe, which our import takes away again.
     """
-    response = Response(content_type="text/csv", charset="utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="rejected-{row.id}.csv"'
-    response.headers["Cache-Control"] = "no-store"
-    # What is iterated is read after the transaction has ended: the rows are taken page by page before.
-    response.app_iter = _spooled(_lines(request, row))
-    return response
+    return answer(f"rejected-{row.id}.csv", _lines(request, row))
 
 
-def _lines(request: Request, row: SubscriberImport) -> Iterator[str]:
-    # A mark, so that spreadsheets read UTF-8.
-    yield "\ufeff" + _csv_line(["line", "reason", "explanation", "row"])
-    after = None
+def _lines(request: Request, row: SubscriberImport) -> Iterator[Sequence[str]]:
+    yield [*OWN_COLUMNS, *(row.headers or ["row"])]
+    after = 0
     while True:
-        page = rejected_rows(request.dbsession, project_id=row.project_id, import_id=row.id, after=after, limit=5_000)
-        for one in page.rows:
-            code = one.reason.partition(":")[0]
-            yield _csv_line([str(one.line), code, sentence(request, one.reason), safe(one.raw)])
-            request.dbsession.expunge(one)
-        if page.next is None:
+        wanted = (
+            select(ImportRejectedRow.line, ImportRejectedRow.reason, ImportRejectedRow.raw, ImportRejectedRow.cells)
+            .where(
+                ImportRejectedRow.project_id == row.project_id,
+                ImportRejectedRow.import_id == row.id,
+                ImportRejectedRow.line > after,
+            )
+            .order_by(ImportRejectedRow.line)
+            .limit(5_000)
+        )
+        found = request.dbsession.execute(wanted).all()
+        for line, reason, raw, cells in found:
+            code = reason.partition(":")[0]
+            # A row that could not be split, or is too long to be kept whole, stands in the first column.
+            yield [str(line), code, sentence(request, reason), *(cells if cells is not None else [raw])]
+        if not found:
             return
-        after = page.next
-
-
-def _spooled(lines: Iterator[str]) -> FileIter:
-    """Written to a temporary file first: memory stays flat, and the transaction need not outlive the view."""
-    spool = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115, the response reads it to the end
-    for line in lines:
-        spool.write(line.encode())
-    spool.seek(0)
-    # Unlike a generator it closes the file too where nobody reads it, as with HEAD.
-    return FileIter(spool, 64 * 1024)
-
-
-def _csv_line(cells: list[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)
-    return text.getvalue()
+        after = found[-1].line

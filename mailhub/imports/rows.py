@@ -10,23 +10,22 @@ import csv
 import io
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import NamedTuple
 
 MAX_ROW = 64 * 1024
 MAX_COLUMNS = 200
 MAX_CELL = 10_000
 #: A quoted cell may span so many lines; a quote that is open for longer is broken.
 MAX_LINES = 200
+#: In a file full of open quotes fewer lines are looked through for each: reading stays linear.
+MIN_LINES = 8
 #: How often an unfinished row is parsed again as lines are added.
 MAX_TRIES = 12
 #: So much of a row is shown where it is rejected.
 RAW_KEPT = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row: `line` is where it begins in the file (from 1), `end` where it ends.
 
     `fault` is "" or why the row cannot be used: too_long, too_many_columns, cell_too_long, nul, encoding, quote.
@@ -37,39 +36,6 @@ class Row:
     cells: list[str]
     raw: str
     fault: str = ""
-
-
-class CountingFile(io.RawIOBase):
-    """A file that knows how much of it has been read: TextIOWrapper's own tell() is slow and forbidden in a loop."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.done = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        self.done += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def codec_of(encoding: str) -> str:
-    """Python's codec: a mark at the beginning of UTF-8 is not a part of the first header."""
-    return "utf-8-sig" if encoding == "utf-8" else encoding
-
-
-def open_lines(path: Path, encoding: str) -> tuple[CountingFile, io.TextIOWrapper]:
-    """The file as text; letters that the encoding does not know become U+FFFD."""
-    counting = CountingFile(path.open("rb"))
-    buffered = io.BufferedReader(cast(Any, counting), 256 * 1024)
-    return counting, io.TextIOWrapper(buffered, encoding=codec_of(encoding), errors="replace", newline=None)
 
 
 class RowReader:
@@ -85,6 +51,7 @@ class RowReader:
         self.columns = columns
         self._again: deque[tuple[int, str, bool]] = deque()
         self._line = 0
+        self._patience = MAX_LINES
 
     def __iter__(self) -> Iterator[Row]:
         delimiter = self._delimiter
@@ -126,7 +93,7 @@ class RowReader:
             return broken
         taken: list[tuple[int, str, bool]] = []
         joined, size, tries = [text], len(text), 0
-        while len(taken) < MAX_LINES and tries < MAX_TRIES and (given := self._next_line()) is not None:
+        while len(taken) < self._patience and tries < MAX_TRIES and (given := self._next_line()) is not None:
             taken.append(given)
             size += len(given[1])
             if not given[2] or size > MAX_ROW:
@@ -138,10 +105,12 @@ class RowReader:
             whole = "\n".join(joined)
             cells, open_quote = parse(whole, self._delimiter)
             if cells is not None and (not self.columns or len(cells) == self.columns):
+                self._patience = MAX_LINES
                 return Row(line, given[0], cells, whole[:RAW_KEPT], fault_of(whole, cells))
             if cells is not None or not open_quote:
                 break
         self._again.extendleft(reversed(taken))
+        self._patience = max(MIN_LINES, self._patience // 2)
         return broken
 
 

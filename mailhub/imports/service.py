@@ -1,28 +1,32 @@
-"""An import before it runs: the uploaded file on disk, its columns, the decision to start."""
+"""An import before and after it runs: the uploaded file on disk, what is decided step by step, start, stop, the end."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import delete, func, or_, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from mailhub.imports.columns import has_addresses
 from mailhub.imports.head import Head, look
 from mailhub.imports.person import EMAIL, OWN_TARGETS
 from mailhub.imports.reading import NotACsv
+from mailhub.imports.rules import Rules
+from mailhub.lists import consents
 from mailhub.lists.fields import TooManyFields, clean_field_name, declare_fields
-from mailhub.models import ImportState, SubscriberImport
+from mailhub.models import FieldType, ImportList, ImportRejectedRow, ImportState, MailingList, SubscriberImport
 from mailhub.settings import Settings
 from mailhub.web.i18n import _
 
 CHUNK = 1024 * 1024
-#: Failures after which an import can go on where it stopped: its file is kept for two days.
+#: Ends after which an import can go on where it stopped: its file is kept for `mailhub.import.keep_days`.
 CANCELLED, INTERNAL = "cancelled", "internal"
 RESUMABLE = (CANCELLED, INTERNAL)
 #: What the person who imports states; the journal keeps the sentence with the import.
@@ -52,6 +56,24 @@ class ImportRefused(Exception):
     def __init__(self, message: Any) -> None:
         super().__init__(str(message))
         self.message = message
+
+
+class NotReady(ImportRefused):
+    """A step is not through; `step` is its route's last word."""
+
+    def __init__(self, step: str, message: Any) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+@dataclass(frozen=True)
+class NewField:
+    """A field that an import makes: its label and what it holds; `order` is that of its dates (imports.values)."""
+
+    label: str
+    type: str = FieldType.TEXT
+    choices: tuple[str, ...] = ()
+    order: str = "dmy"
 
 
 @dataclass(frozen=True)
@@ -109,21 +131,33 @@ def _expect_addresses(head: Head) -> None:
 
 
 def create_import(
-    dbsession: Session, *, project_id: int, list_id: int, file_name: str, upload: Upload, user_id: int | None
+    dbsession: Session,
+    *,
+    project_id: int,
+    file_name: str,
+    upload: Upload,
+    user_id: int | None,
+    list_id: int | None = None,
 ) -> SubscriberImport:
-    """The row of an upload whose columns are still to be decided: nothing runs while `mapping` is empty."""
+    """The row of an upload whose steps are still to be taken: nothing runs while it is a draft."""
     row = SubscriberImport(
         project_id=project_id,
         list_id=list_id,
+        state=ImportState.DRAFT,
         file_name=shown_name(file_name),
         stored_name=upload.stored_name,
         encoding=upload.head.reading.encoding,
         delimiter=upload.head.reading.delimiter,
+        reading=upload.head.reading.as_json(),
+        headers=upload.head.headers,
         bytes_total=upload.size,
         created_by=user_id,
     )
     dbsession.add(row)
     dbsession.flush()
+    if list_id is not None:
+        dbsession.add(ImportList(project_id=project_id, import_id=row.id, list_id=list_id))
+        dbsession.flush()
     dbsession.refresh(row)
     return row
 
@@ -134,12 +168,41 @@ def shown_name(given: str) -> str:
     return "".join(char for char in name if char.isprintable())[:200] or "file.csv"
 
 
-def check_mapping(head: Head, mapping: Mapping[str, str]) -> dict[str, str]:
+# The steps
+
+
+def save_reading(dbsession: Session, row: SubscriberImport, head: Head) -> None:
+    """How the file is read. Other headers than before have no meaning yet."""
+    if row.headers != head.headers:
+        row.mapping = {}
+    row.encoding, row.delimiter = head.reading.encoding, head.reading.delimiter
+    row.reading, row.headers = head.reading.as_json(), head.headers
+    dbsession.flush()
+
+
+def save_mapping(
+    dbsession: Session, row: SubscriberImport, mapping: Mapping[str, str], new: Mapping[str, NewField] | None = None
+) -> None:
+    """What the columns mean; `new` are fields that the import is to make, by name. Raises MappingRefused."""
+    clean = check_mapping(row.headers, mapping)
+    made = {name: field for name, field in (new or {}).items() if name in clean.values()}
+    row.mapping = clean
+    kept = {name: value for name, value in row.reading.items() if name not in ("new", "orders")}
+    row.reading = kept | {
+        "new": {
+            name: {"label": one.label, "type": one.type, "choices": list(one.choices)} for name, one in made.items()
+        },
+        "orders": {name: one.order for name, one in (new or {}).items() if name in clean.values()},
+    }
+    dbsession.flush()
+
+
+def check_mapping(headers: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
     """The mapping with clean field names and without ignored columns. Raises MappingRefused."""
     errors: dict[str, Any] = {}
     clean: dict[str, str] = {}
     for header, meant in mapping.items():
-        if header not in head.headers:
+        if header not in headers:
             errors[header] = _("The file has no such column.")
             continue
         if not meant:
@@ -158,17 +221,78 @@ def check_mapping(head: Head, mapping: Mapping[str, str]) -> dict[str, str]:
     return clean
 
 
-def start_import(
-    dbsession: Session, row: SubscriberImport, *, head: Head, mapping: Mapping[str, str], update_existing: bool
-) -> bool:
-    """Decide the columns of a waiting import. The caller enqueues the task. False: it had been started before.
-
-    Raises MappingRefused. Columns that are no known field become fields of the project.
+def save_rules(
+    dbsession: Session, row: SubscriberImport, *, list_ids: Sequence[int], rules: Rules, statement: str
+) -> None:
+    """What happens with the people. `statement` are the words to which they have agreed, as the importer read them;
+    empty: not stated, and nothing can start.
     """
-    clean = check_mapping(head, mapping)
-    labels = {target: header for header, target in clean.items() if target not in OWN_TARGETS}
+    ids = sorted(set(list_ids))
+    dbsession.execute(
+        delete(ImportList).where(ImportList.project_id == row.project_id, ImportList.import_id == row.id)
+    )
+    dbsession.add_all(ImportList(project_id=row.project_id, import_id=row.id, list_id=one) for one in ids)
+    row.list_id = list_ids[0] if list_ids else None
+    row.rules, row.update_existing = rules.as_json(), rules.update
+    words = "\n".join(filter(None, (statement, rules.consent_source))) if statement else ""
+    row.consent_text_id = consents.text_id(dbsession, row.project_id, words) if words else None
+    dbsession.flush()
+
+
+def lists_of(dbsession: Session, row: SubscriberImport) -> list[MailingList]:
+    """The lists that an import fills, the first one first."""
+    wanted = (
+        select(MailingList)
+        .join(
+            ImportList,
+            (ImportList.project_id == MailingList.project_id) & (ImportList.list_id == MailingList.id),
+        )
+        .where(ImportList.project_id == row.project_id, ImportList.import_id == row.id)
+        .order_by(MailingList.name, MailingList.id)
+    )
+    return list(dbsession.scalars(wanted))
+
+
+def settings_digest(dbsession: Session, row: SubscriberImport) -> str:
+    """What a check is a check of: it is stale where this has changed."""
+    lists = [one.id for one in lists_of(dbsession, row)]
+    known = json.dumps([row.stored_name, row.reading, row.mapping, row.rules, lists], sort_keys=True)
+    return hashlib.sha256(known.encode()).hexdigest()[:16]
+
+
+def ready(dbsession: Session, row: SubscriberImport) -> None:
+    """Whether every step is through. Raises NotReady with the first that is not."""
+    if EMAIL not in row.mapping.values():
+        raise NotReady("columns", _("Say which column holds the e-mail addresses."))
+    lists = lists_of(dbsession, row)
+    if not lists:
+        raise NotReady("rules", _("Choose a list."))
+    if any(one.archived_at is not None for one in lists):
+        raise NotReady("rules", _("A list of this import is in the archive. Choose another one."))
+    if row.consent_text_id is None:
+        raise NotReady("rules", _("Import only people who have agreed to get these letters."))
+
+
+# Start, stop, the end
+
+
+def start(dbsession: Session, row: SubscriberImport) -> bool:
+    """Start a draft. The caller enqueues the task. False: it had been started before.
+
+    Raises NotReady, and MappingRefused where the project has no room for the new fields.
+    """
+    ready(dbsession, row)
+    new = row.reading.get("new", {})
+    names = [target for target in row.mapping.values() if target not in OWN_TARGETS]
+    headers = {target: header for header, target in row.mapping.items()}
     try:
-        declare_fields(dbsession, project_id=row.project_id, labels=labels)
+        declare_fields(
+            dbsession,
+            project_id=row.project_id,
+            labels={name: new.get(name, {}).get("label") or headers[name] for name in names},
+            types={name: one["type"] for name, one in new.items()},
+            choices={name: one["choices"] for name, one in new.items()},
+        )
     except TooManyFields:
         raise MappingRefused({"": _("The project has too many fields already. Ignore some columns.")}) from None
     started = dbsession.scalars(
@@ -176,25 +300,43 @@ def start_import(
         .where(
             SubscriberImport.project_id == row.project_id,
             SubscriberImport.id == row.id,
-            SubscriberImport.state == ImportState.PENDING,
-            SubscriberImport.mapping == {},
+            SubscriberImport.state == ImportState.DRAFT,
         )
-        .values(
-            mapping=clean,
-            update_existing=update_existing,
-            list_id=row.list_id,
-            encoding=head.reading.encoding,
-            delimiter=head.reading.delimiter,
-        )
+        .values(state=ImportState.PENDING)
         .returning(SubscriberImport.id)
         .execution_options(synchronize_session="fetch")
     )
     return started.one_or_none() is not None
 
 
+def start_import(
+    dbsession: Session,
+    row: SubscriberImport,
+    *,
+    head: Head,
+    mapping: Mapping[str, str],
+    update_existing: bool,
+    rules: Rules | None = None,
+    list_ids: Sequence[int] = (),
+) -> bool:
+    """All steps at once, for programs: their upload states the consent. False: it had been started before.
+
+    Raises MappingRefused. Columns that are no known field become fields of the project.
+    """
+    if row.state != ImportState.DRAFT:
+        return False
+    save_reading(dbsession, row, head)
+    save_mapping(dbsession, row, mapping)
+    ids = list(list_ids) or ([row.list_id] if row.list_id is not None else [])
+    save_rules(
+        dbsession, row, list_ids=ids, rules=rules or Rules(update=update_existing), statement=str(CONSENT)
+    )  # fmt: skip
+    return start(dbsession, row)
+
+
 def is_waiting(row: SubscriberImport) -> bool:
-    """Whether the file has arrived and nobody has said yet what its columns are."""
-    return row.state == ImportState.PENDING and not row.mapping
+    """Whether the file has arrived and its steps are still being taken."""
+    return row.state == ImportState.DRAFT
 
 
 def discard(dbsession: Session, settings: Settings, row: SubscriberImport) -> None:
@@ -209,15 +351,9 @@ def cancel(dbsession: Session, row: SubscriberImport) -> None:
     Raises ImportRefused for one that has ended.
     """
     stopped = dbsession.scalars(
-        update(SubscriberImport)
-        .where(
-            SubscriberImport.project_id == row.project_id,
-            SubscriberImport.id == row.id,
-            SubscriberImport.state.in_((ImportState.PENDING, ImportState.RUNNING)),
-            SubscriberImport.mapping != {},
-        )
+        _this(update(SubscriberImport), row, ImportState.PENDING, ImportState.RUNNING)
         .values(
-            state=ImportState.FAILED,
+            state=ImportState.CANCELLED,
             error=CANCELLED,
             finished_at=func.clock_timestamp(),
             lease_owner=None,
@@ -228,6 +364,7 @@ def cancel(dbsession: Session, row: SubscriberImport) -> None:
     )
     if stopped.one_or_none() is None:
         raise ImportRefused(_("This import does not run."))
+    dbsession.refresh(row)
 
 
 def retry(dbsession: Session, row: SubscriberImport) -> None:
@@ -236,39 +373,48 @@ def retry(dbsession: Session, row: SubscriberImport) -> None:
     Raises ImportRefused where it can't: it has not failed, or its file is gone.
     """
     again = dbsession.scalars(
-        update(SubscriberImport)
-        .where(
-            SubscriberImport.project_id == row.project_id,
-            SubscriberImport.id == row.id,
-            SubscriberImport.state == ImportState.FAILED,
-            SubscriberImport.error.in_(RESUMABLE),
-        )
+        _this(update(SubscriberImport), row, ImportState.FAILED, ImportState.CANCELLED)
+        .where(SubscriberImport.error.in_(RESUMABLE))
         .values(state=ImportState.PENDING, error="", finished_at=None, lease_owner=None, lease_until=None)
         .returning(SubscriberImport.id)
         .execution_options(synchronize_session=False)
     )
     if again.one_or_none() is None:
         raise ImportRefused(_("Only an import that was stopped or has failed on our side can go on."))
+    dbsession.refresh(row)
 
 
 def remove(dbsession: Session, settings: Settings, row: SubscriberImport) -> None:
     """Forget an import that has ended, or that was never started; the people whom it brought stay.
 
-    Raises ImportRefused while it waits or runs.
+    Raises ImportRefused while it waits, runs or is taken back.
     """
+    ended = (
+        ImportState.DRAFT, ImportState.DONE, ImportState.FAILED, ImportState.CANCELLED, ImportState.ROLLED_BACK
+    )  # fmt: skip
     gone = dbsession.scalars(
-        delete(SubscriberImport)
-        .where(
-            SubscriberImport.project_id == row.project_id,
-            SubscriberImport.id == row.id,
-            or_(
-                SubscriberImport.state.in_((ImportState.DONE, ImportState.FAILED)),
-                SubscriberImport.mapping == {},
-            ),
-        )
+        _this(delete(SubscriberImport), row, *ended)
         .returning(SubscriberImport.stored_name)
         .execution_options(synchronize_session=False)
     ).one_or_none()
     if gone is None:
         raise ImportRefused(_("This import runs. Stop it first."))
     path_of(settings, gone).unlink(missing_ok=True)
+
+
+def forget_rejected(dbsession: Session, row: SubscriberImport) -> None:
+    """The rows that a check has listed, before another check."""
+    dbsession.execute(
+        delete(ImportRejectedRow).where(
+            ImportRejectedRow.project_id == row.project_id, ImportRejectedRow.import_id == row.id
+        )
+    )
+
+
+def _this(statement: Any, row: SubscriberImport, *states: ImportState) -> Any:
+    """The statement for this import, if it is in one of the states."""
+    return statement.where(
+        SubscriberImport.project_id == row.project_id,
+        SubscriberImport.id == row.id,
+        SubscriberImport.state.in_(states),
+    )

@@ -1,34 +1,20 @@
-"""How a file of unknown origin is to be read: its encoding and its delimiter, or why it is no list of people.
-
-charset-normalizer is right for 16 of 34 short Cyrillic rows (mail.md, 0.10); a count of letter frequencies over the
-few code pages that Russian programs write is right for nearly all, so that is what is done here.
-"""
+"""What a file of unknown origin is, by what is in it and not by its name; and the delimiter of a text."""
 
 from __future__ import annotations
 
-import codecs
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
-from mailhub.imports.reading import DELIMITERS, NotACsv
+from mailhub.imports.archive import Archive
+from mailhub.imports.ods import MIMETYPE
+from mailhub.imports.reading import CSV, DELIMITERS, ODS, XLSX, NotACsv
 
-SAMPLE_BYTES = 256 * 1024
-
-#: Letters of running Russian text, in thousandths; the rest of the alphabet counts 1.
-_RUSSIAN = dict(
-    zip(
-        "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэф",
-        (110, 84, 80, 74, 67, 63, 55, 47, 45, 44, 35, 32, 30, 28, 26, 20, 19, 17, 17, 16, 16, 14, 12, 10, 9, 7, 6, 5,
-         4, 3, 3),
-        strict=True,
-    )
-)  # fmt: skip
-
-_CYRILLIC_WORD = re.compile("[а-яёА-ЯЁ]{3,}")
-_VOWELS = re.compile("[аеёиоуыэюяАЕЁИОУЫЭЮЯ]")
+ZIP = "zip"
+#: An OLE container's directory says what is in it; it stands near the beginning or the end.
+_OLE_LOOKED_THROUGH = 1024 * 1024
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 _MAGIC: Sequence[tuple[bytes, str]] = (
     (b"\x89PNG", "image"),
@@ -37,116 +23,109 @@ _MAGIC: Sequence[tuple[bytes, str]] = (
     (b"BM", "image"),
     (b"II*\x00", "image"),
     (b"MM\x00*", "image"),
-    (b"PK\x03\x04", "archive"),
-    (b"PK\x05\x06", "archive"),
-    (b"\xd0\xcf\x11\xe0", "old_workbook"),
-    (b"%PDF", "pdf"),
+    (b"%PDF-", "pdf"),
+    (b"{\\rtf", "document"),
     (b"\x1f\x8b", "archive"),
-    (b"Rar!", "archive"),
-    (b"7z\xbc\xaf", "archive"),
+    (b"BZh", "archive"),
+    (b"\xfd7zXZ\x00", "archive"),
+    (b"\x28\xb5\x2f\xfd", "archive"),
+    (b"Rar!\x1a\x07", "archive"),
+    (b"7z\xbc\xaf\x27\x1c", "archive"),
     (b"\x7fELF", "binary"),
     (b"MZ", "binary"),
+    (b"SQLite format 3\x00", "binary"),
 )
-def sniff_encoding(path: Path) -> str:
-    """One of ENCODINGS. The whole file is looked at for UTF-8, its beginning for the rest. Raises NotACsv."""
+#: Text as far as its bytes go, but no table.
+_MARKUP: Sequence[tuple[bytes, str]] = (
+    (b"<!doctype html", "html"),
+    (b"<html", "html"),
+    (b"<table", "html"),
+    (b"<head", "html"),
+    (b"<meta", "html"),
+    (b"<svg", "image"),
+    (b"<?xml", "xml"),
+    (b"mime-version:", "html"),
+)
+#: These begin like a text could; they are what they seem only where control characters follow.
+_NEED_PROOF = (b"BM", b"MZ", b"GIF8", b"BZh")
+
+
+def kind_of_file(path: Path) -> str:
+    """CSV, XLSX, ODS or ZIP. Raises NotACsv where it is something else that we know."""
     with path.open("rb") as file:
-        head = file.read(SAMPLE_BYTES)
-        if not head.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0"):
-            raise NotACsv("empty")
-        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16"
-        if head.startswith(codecs.BOM_UTF8):
-            return "utf-8"
-        for magic, reason in _MAGIC:
-            if head.startswith(magic) and _looks_binary(head[:4096]):
-                raise NotACsv(reason)
-        if head[:4] == b"RIFF" and head[8:12] in (b"WEBP", b"WAVE", b"AVI "):
-            raise NotACsv("image")
-        if head.lstrip()[:5].lower() in (b"<svg ", b"<!doc", b"<html"):
-            raise NotACsv("binary")
-        if (wide := _utf16_without_mark(head)) is not None:
-            return wide
-        if _looks_binary(head):
-            raise NotACsv("binary")
-        file.seek(0)
-        good, bad, first = _utf8_census(file)
-    if bad == 0 or good > 20 * bad:
-        # A few broken letters in a file that is UTF-8 otherwise: their rows are listed, the others come in.
-        return "utf-8"
-    # What is known of the encoding is in the bytes above 127, which may begin late in the file.
-    return guess_cyrillic(first)
+        head = file.read(4096)
+    if not head.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0"):
+        return CSV  # the encoding's look at the whole file says whether it is empty
+    if head.startswith(_OLE):
+        raise NotACsv(_kind_of_ole(path))
+    if head.startswith(_ZIP):
+        return _kind_of_zip(path)
+    for magic, reason in _MAGIC:
+        if head.startswith(magic) and (magic not in _NEED_PROOF or looks_binary(head)):
+            raise NotACsv(reason)
+    if head[:4] == b"RIFF" and looks_binary(head):
+        raise NotACsv("image" if head[8:12] == b"WEBP" else "binary")
+    begin = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for magic, reason in _MARKUP:
+        if begin.startswith(magic):
+            raise NotACsv("html" if reason == "xml" and b"<html" in begin else reason)
+    return CSV
 
 
-def _looks_binary(head: bytes) -> bool:
+def looks_binary(head: bytes) -> bool:
     """Control characters that no text has. A NUL here and there is a fault of a row, not of the file."""
     odd = sum(head.count(byte) for byte in (*range(8), *range(14, 27), *range(28, 32), 127))
     return odd > len(head) / 50
 
 
-def _utf16_without_mark(head: bytes) -> str | None:
-    """UTF-16 whose writer left the mark away: every other byte of ASCII rows is NUL."""
-    even, odd = head[0:4096:2], head[1:4096:2]
-    if len(head) < 4 or max(even.count(0), odd.count(0)) < len(even) * 0.3:
-        return None
-    if odd.count(0) > 5 * even.count(0):
-        return "utf-16-le"
-    if even.count(0) > 5 * odd.count(0):
-        return "utf-16-be"
-    return None
+def _kind_of_ole(path: Path) -> str:
+    """Old Office files and encrypted new ones are containers of the same kind; names are UTF-16 ([MS-CFB])."""
+    with path.open("rb") as file:
+        found = file.read(_OLE_LOOKED_THROUGH)
+        file.seek(0, 2)
+        file.seek(max(len(found), file.tell() - _OLE_LOOKED_THROUGH))
+        found += file.read(_OLE_LOOKED_THROUGH)
+    for name, reason in (
+        ("EncryptedPackage", "password"),
+        ("Workbook", "old_workbook"),
+        ("Book", "old_workbook"),
+        ("WordDocument", "document"),
+        ("PowerPoint Document", "document"),
+    ):
+        if name.encode("utf-16-le") in found:
+            return reason
+    return "binary"
 
 
-def _utf8_census(file: BinaryIO) -> tuple[int, int, bytes]:
-    """(letters beyond ASCII that are good UTF-8, faults, the first SAMPLE_BYTES of lines with bytes above 127)."""
-    good = bad = 0
-    sample = bytearray()
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    while chunk := file.read(1024 * 1024):
-        if chunk.isascii():
-            bad += decoder.decode(chunk).count("\ufffd")
-            continue
-        text = decoder.decode(chunk)
-        faults = text.count("\ufffd")
-        bad += faults
-        good += len(text) - len(text.encode("ascii", "ignore")) - faults
-        if len(sample) < SAMPLE_BYTES:
-            sample += b"\n".join(line for line in chunk.split(b"\n") if not line.isascii())[:SAMPLE_BYTES]
-    return good, bad + decoder.decode(b"", final=True).count("\ufffd"), bytes(sample)
+def _kind_of_zip(path: Path) -> str:
+    with Archive(path) as archive:
+        names = set(archive.names)
+        if "mimetype" in names:
+            kind = archive.text("mimetype", 1024).strip()
+            if kind in (MIMETYPE, MIMETYPE + b"-template"):
+                if b"encryption-data" in archive.text("META-INF/manifest.xml"):
+                    raise NotACsv("password")
+                return ODS
+            if kind.startswith(b"application/"):
+                raise NotACsv("document")
+        if "[Content_Types].xml" in names:
+            folders = {name.partition("/")[0] for name in names}
+            if "xl/workbook.bin" in names:
+                raise NotACsv("binary_workbook")
+            if "xl" in folders or not folders & {"word", "ppt", "visio"}:
+                return XLSX
+            raise NotACsv("document")
+    return ZIP
 
 
-def guess_cyrillic(sample: bytes) -> str:
-    """The code page in which the sample reads most like people's names and words; Windows-1251 in doubt."""
-    scores = {codec: _score(sample, codec) for codec in ("cp1251", "koi8-r", "cp866", "cp1252")}
-    return max(scores, key=lambda codec: scores[codec])
-
-
-def _score(sample: bytes, codec: str) -> float:
-    text = sample.decode(codec, "replace")
-    score = 0.0
-    before = " "
-    for char, count in Counter(char for char in text if ord(char) > 127).items():
-        lower = char.lower()
-        if lower in _RUSSIAN:
-            score += count * _RUSSIAN[lower] * (1.0 if char == lower else 0.6)
-        elif "а" <= lower <= "я" or lower == "ё":
-            score += count * (1.0 if char == lower else 0.5)
-        elif codec == "cp1252" and lower in "äöüßéèêàâçñáíóúåøæœîïôû":
-            score += count * 20.0
-        elif char in "«»—–№„“”…\u00a0":
-            score += count * 3.0
-        else:
-            # Frames, signs and letters of other alphabets: not what a list of people is made of.
-            score -= count * 60.0
-    for word in _CYRILLIC_WORD.findall(text):
-        if not _VOWELS.search(word):
-            score -= 60.0 * len(word)  # `МАРИЯ` of one page is `нбтйс` in another
-    for char in text:
-        if char > "\x7f" and before > "\x7f" and before.islower() and char.isupper():
-            score -= 60.0  # a capital inside a word: the wrong half of a code page
-        if char > "\x7f" and before.isascii() and before.isalpha():
-            # A capital after a Latin letter is the wrong page; an umlaut after one is Western Europe.
-            score += 60.0 if codec == "cp1252" and char.isalpha() else -40.0
-        before = char
-    return score
+def kind_of_member(head: bytes) -> None:
+    """Raises NotACsv where the one file of an archive is no text."""
+    nested = head.startswith((*_ZIP, _OLE)) or any(
+        head.startswith(magic) and (magic not in _NEED_PROOF or looks_binary(head)) for magic, _reason in _MAGIC
+    )
+    markup = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(tuple(magic for magic, _reason in _MARKUP))
+    if nested or markup:
+        raise NotACsv("archive_kind")
 
 
 def sniff_delimiter(lines: Iterator[str]) -> str:

@@ -6,7 +6,6 @@ whatever became of who asked for it.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from mailhub import priority
 from mailhub.db import Lock, try_lock
 
 #: A page takes the first that is free; jobs take the second only, so that a page can always be made beside a job.
@@ -72,7 +72,6 @@ def stand_back(session: Session) -> None:
         # With another machine's or container's number we might mean somebody else.
         if not Path(f"/proc/{info.backend_pid}/cmdline").read_bytes().startswith(b"postgres:"):
             return
-        if os.getpriority(os.PRIO_PROCESS, info.backend_pid) < NICE:
-            os.setpriority(os.PRIO_PROCESS, info.backend_pid, NICE)
+        priority.stand_back(info.backend_pid, NICE)
     except OSError:
         return

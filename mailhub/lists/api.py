@@ -192,6 +192,8 @@ def change(context: SubscriberContext, request: Request) -> SubscriberOut:
     except FieldFaults as refusal:
         raise _field_faults(refusal) from None
     _set_status(request, person, given.status)
+    if given.tracking is not None:
+        person.tracking = given.tracking
     if given.tags is not None:
         old = {tag.id for tag in tags.tags_of_people(request.dbsession, project_id, [person.id])[person.id]}
         new = _mark(request, person, given.tags)
@@ -266,6 +268,9 @@ def _upsert(request: Request, given: SubscriberIn, joined: list[MailingList], *,
     _mark(request, person, given.tags)
     _join(request, person, joined, rejoin=False)
     _set_status(request, person, given.status)
+    if given.tracking is not None:
+        person.tracking = given.tracking
+        request.dbsession.flush()
     if made.created and notify and given.status != SubscriberStatus.UNSUBSCRIBED.value:
         letters.send_notice(request, request.project, joined[0] if joined else None, person)
     request.dbsession.refresh(person)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mailhub.mail.address import InvalidAddress, parse_address
-from mailhub.models import OptIn, Visibility
+from mailhub.models import OptIn, Tracking, Visibility
 from mailhub.web.forms import Form, Invalid
 from mailhub.web.i18n import LANGUAGES, _
 
@@ -76,6 +76,7 @@ class ListForm(Form):
     opt_in: OptIn = OptIn.SINGLE
     visibility: Visibility = Visibility.PRIVATE
     language: Language = ""
+    tracking: Tracking = Tracking.FULL
 
 
 class DeleteForm(Form):

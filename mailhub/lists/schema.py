@@ -20,6 +20,7 @@ from mailhub.models import (
     Subscription,
     SubscriptionStatus,
     Tag,
+    Tracking,
     Visibility,
 )
 from mailhub.web.api import utc
@@ -72,6 +73,7 @@ class ListIn(Form):
     opt_in: OptIn = OptIn.SINGLE
     visibility: Visibility = Visibility.PRIVATE
     language: Language = ""
+    tracking: Tracking = Tracking.FULL
 
 
 class ListPatch(Form):
@@ -80,6 +82,7 @@ class ListPatch(Form):
     opt_in: OptIn | None = None
     visibility: Visibility | None = None
     language: Language | None = None
+    tracking: Tracking | None = None
 
 
 class PageQuery(Form):
@@ -115,6 +118,7 @@ class SubscriberIn(Form):
     lists: Annotated[list[Id], Field(max_length=100)] = Field(default_factory=list)
     tags: Tags = Field(default_factory=list)
     status: Literal["active", "unsubscribed"] | None = None
+    tracking: Tracking | None = None
 
 
 class SubscriberPatch(Form):
@@ -126,6 +130,7 @@ class SubscriberPatch(Form):
     lists: Annotated[list[Id], Field(max_length=100)] | None = None
     tags: Tags | None = None
     status: Literal["active", "unsubscribed"] | None = None
+    tracking: Tracking | None = None
 
 
 class BatchIn(Form):
@@ -141,6 +146,7 @@ class ListOut(Form):
     opt_in: str
     visibility: str
     language: str
+    tracking: str
     counts: dict[str, int]
     form_url: str | None
     created_at: str
@@ -166,6 +172,8 @@ class SubscriberOut(Form):
     lists: list[str]
     tags: list[str]
     status: str
+    tracking: str
+    paused_until: str | None
     subscriptions: list[SubscriptionOut]
     source: str
     created_at: str
@@ -197,6 +205,7 @@ def list_out(row: ListRow, form_url: str | None) -> ListOut:
         opt_in=one.opt_in,
         visibility=one.visibility,
         language=one.language,
+        tracking=one.tracking,
         counts={"subscribed": row.subscribed, "unconfirmed": row.unconfirmed, "unsubscribed": row.unsubscribed},
         form_url=form_url,
         created_at=utc(one.created_at) or "",
@@ -215,6 +224,8 @@ def subscriber_out(
         lists=[str(one.list_id) for _list, one in memberships if one.status == SubscriptionStatus.SUBSCRIBED],
         tags=[tag.name for tag in tags],
         status=person.status,
+        tracking=person.tracking,
+        paused_until=utc(person.paused_until),
         subscriptions=[
             SubscriptionOut(
                 list_id=str(one.list_id),

@@ -23,14 +23,15 @@ from mailhub.models import (
     CampaignList,
     CampaignState,
     ConsentKind,
+    ImportList,
     MailingList,
     OptIn,
     RenameKind,
     Subscriber,
-    SubscriberImport,
     SubscriberStatus,
     Subscription,
     SubscriptionStatus,
+    Tracking,
     Visibility,
 )
 from mailhub.suppression import service as suppression
@@ -76,6 +77,7 @@ def create_list(
     opt_in: str = OptIn.SINGLE,
     visibility: str = Visibility.PRIVATE,
     language: str = "",
+    tracking: str = Tracking.FULL,
 ) -> MailingList:
     """A new, empty list."""
     mailing_list = MailingList(
@@ -85,6 +87,7 @@ def create_list(
         opt_in=opt_in,
         visibility=visibility,
         language=language,
+        tracking=tracking,
     )
     dbsession.add(mailing_list)
     dbsession.flush()
@@ -93,12 +96,12 @@ def create_list(
 
 
 def update_list(dbsession: Session, mailing_list: MailingList, **changes: str) -> None:
-    """Change name, description, opt_in, visibility or language; who is subscribed stays subscribed.
+    """Change name, description, opt_in, visibility, language or tracking; who is subscribed stays subscribed.
 
     The list's name in letters and events that are there follows (`mailhub.events.rename`).
     """
     renamed = "name" in changes and mailing_list.name != changes["name"]
-    for name in ("name", "description", "opt_in", "visibility", "language"):
+    for name in ("name", "description", "opt_in", "visibility", "language", "tracking"):
         if name in changes:
             setattr(mailing_list, name, changes[name])
     dbsession.flush()
@@ -143,8 +146,8 @@ def delete_list(dbsession: Session, mailing_list: MailingList) -> bool:
             select(CampaignList.campaign_id)
             .where(CampaignList.project_id == key[0], CampaignList.list_id == key[1])
             .exists(),
-            select(SubscriberImport.id)
-            .where(SubscriberImport.project_id == key[0], SubscriberImport.list_id == key[1])
+            select(ImportList.import_id)
+            .where(ImportList.project_id == key[0], ImportList.list_id == key[1])
             .exists(),
         )
     )

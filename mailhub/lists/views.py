@@ -12,7 +12,7 @@ from mailhub.lists import queries, service
 from mailhub.lists.forms import DeleteForm, ListForm
 from mailhub.lists.resources import ListContext
 from mailhub.lists.sign_up import form_url
-from mailhub.models import MailingList, OptIn, Visibility
+from mailhub.models import MailingList, OptIn, Tracking, Visibility
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
 from mailhub.web import forms, htmx
@@ -27,7 +27,7 @@ def index(context: ProjectContext, request: Request) -> dict[str, Any]:
 @view_config(route_name="lists.new", request_method="GET", renderer="lists/new.html", permission="lists:edit")
 def new(context: ProjectContext, request: Request) -> dict[str, Any]:
     return {
-        "values": {"opt_in": OptIn.DOUBLE, "visibility": Visibility.PRIVATE, "language": ""},
+        "values": {"opt_in": OptIn.DOUBLE, "visibility": Visibility.PRIVATE, "language": "", "tracking": Tracking.FULL},
         "errors": {},
     }
 

@@ -49,9 +49,8 @@ _plain_address = re.compile(r"[a-z0-9][a-z0-9._+-]{0,63}@[a-z0-9][a-z0-9.-]*[a-z
 class RecipientUrls:
     """A recipient's own addresses. Without `open` no pixel is put in, without `click` links stay as they are.
 
-    `click` maps a link's position to its tracking URL, or to None: this link is not tracked.
-    `one_click` and `unsubscribe_mailto` go into List-Unsubscribe
-    only; an empty `one_click` is `unsubscribe`, an empty `preferences` too.
+    `click` maps a link's position to its tracking URL, or to None: this link is not tracked. `one_click` and
+    `unsubscribe_mailto` go into List-Unsubscribe only; an empty `one_click` or `preferences` is `unsubscribe`.
     """
 
     unsubscribe: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 from mailhub.mail.lane import provider_lane
@@ -14,6 +15,13 @@ _PROVIDERS = (
     "comcast.net", "verizon.net", "bellsouth.net", "sbcglobal.net", "btinternet.com", "wanadoo.fr",
     "autorambler.ru", "myrambler.ru",
 )  # fmt: skip
+_UNTOUCHED = 4
+_BY_BEGIN: dict[str, list[str]] = {}
+_BY_END: dict[str, list[str]] = {}
+for _provider in _PROVIDERS:
+    _BY_BEGIN.setdefault(_provider[:_UNTOUCHED], []).append(_provider)
+    _BY_END.setdefault(_provider[_UNTOUCHED + 1 :], []).append(_provider)
+_END_LENGTHS = sorted({len(_end) for _end in _BY_END})
 #: Further real domains that are one letter from a provider.
 _NEAR = """
 ymail.com email.com mail.com fmail.com hmail.com tmail.com gmail.de yahoo.co.in yahoo.co.id yahoo.com.br
@@ -72,8 +80,8 @@ def meant_domain(domain: str) -> str:
     if found := _MISSPELT.get(domain):
         return found
     if domain not in _REAL:
-        for provider in _PROVIDERS:
-            if abs(len(provider) - len(domain)) <= 1 and one_edit(domain, provider):
+        for provider in _candidates(domain):
+            if one_edit(domain, provider):
                 return provider
     name, _dot, ending = domain.rpartition(".")
     right = _ENDINGS.get(ending)
@@ -83,9 +91,16 @@ def meant_domain(domain: str) -> str:
     return meant_domain(mended) or mended
 
 
+def _candidates(domain: str) -> Iterator[str]:
+    """Providers that may be one edit away: an edit leaves the first four letters alone, or all behind the fifth."""
+    yield from _BY_BEGIN.get(domain[:_UNTOUCHED], ())
+    for length in _END_LENGTHS:
+        yield from _BY_END.get(domain[-length:], ())
+
+
 def one_edit(first: str, second: str) -> bool:
     """Whether one letter more, less, other, or two neighbours exchanged makes one text of the other."""
-    if first == second:
+    if first == second or abs(len(first) - len(second)) > 1:
         return False
     shorter, longer = sorted((first, second), key=len)
     at = next((n for n, (a, b) in enumerate(zip(shorter, longer, strict=False)) if a != b), len(shorter))

@@ -62,6 +62,7 @@ MESSAGES: dict[str, str] = {
     "render_value": _("A filter was given a value it can't use: %(detail)s"),
     "render_time": _("Filling in the letter takes too long."),
     "render_failed": _("The letter can't be filled in."),
+    "no_confirm_link": _("Without {{ confirm_url }} nobody can confirm."),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from mailhub.models import Role
+from mailhub.models import Role, Tracking
 from mailhub.web.forms import Form
 
 
@@ -26,6 +26,7 @@ class ProjectSettings(Form):
     retention_days: int | None = Field(default=None, ge=7, le=3650)
     unconfirmed_days: int | None = Field(default=None, ge=4, le=365)
     messages_per_second: float | None = Field(default=None, ge=0.001, le=100_000, allow_inf_nan=False)
+    tracking: Tracking = Tracking.FULL
 
     @field_validator("retention_days", "unconfirmed_days", mode="before")
     @classmethod

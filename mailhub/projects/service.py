@@ -28,6 +28,7 @@ from mailhub.models import (
     SubscriberCount,
     SubscriberImport,
     SubscriberStatus,
+    Tracking,
     User,
 )
 from mailhub.web.i18n import LANGUAGES, _
@@ -125,6 +126,7 @@ def update_project(
     postal_address: str = "",
     notify_email: str = "",
     messages_per_second: float | None = None,
+    tracking: str = Tracking.FULL,
     retention_days: int | None = None,
     unconfirmed_days: int | None = None,
 ) -> list[str]:
@@ -133,8 +135,9 @@ def update_project(
     Letters from now on carry the new name and domain. What was sent stays as it is, but its rows in the log and the
     statistics follow a new domain (`mailhub.events.rename`). A new time zone cuts the days of the statistics again, as
     far back as there are raw events: enqueue `mailhub.projects.cut_days`, or leave it to the sweep; until it is done
-    they are cut by the old one. A new limit of `messages_per_second` (none: no limit) holds with the next sweep, and
-    `retention_days` and `unconfirmed_days` (none: as long as the others', for ever) within an hour.
+    they are cut by the old one. A new mode of `tracking` holds for the letters from now on and for the hits that come
+    from now on. A new limit of `messages_per_second` (none: no limit) holds with the next sweep, and `retention_days`
+    and `unconfirmed_days` (none: as long as the others', for ever) within an hour.
     """
     wanted: dict[str, str | float | None] = {
         "name": _project_name(name),
@@ -144,6 +147,7 @@ def update_project(
         "postal_address": "\n".join(line.strip() for line in postal_address.strip().splitlines()),
         "notify_email": _address(notify_email, "notify_email").email if notify_email.strip() else "",
         "messages_per_second": messages_per_second or None,
+        "tracking": tracking,
         "retention_days": retention_days,
         "unconfirmed_days": unconfirmed_days,
     }
@@ -175,7 +179,6 @@ def archive_project(dbsession: Session, project: Project) -> list[str]:
         .where(
             SubscriberImport.project_id == project.id,
             SubscriberImport.state.in_((ImportState.PENDING, ImportState.RUNNING)),
-            SubscriberImport.mapping != {},
         )
         .order_by(SubscriberImport.id)
         .limit(REASONS)

@@ -78,6 +78,7 @@ def settings_page(context: ProjectContext, request: Request) -> dict[str, Any]:
         "language": project.language,
         "postal_address": project.postal_address,
         "notify_email": project.notify_email,
+        "tracking": project.tracking,
         "messages_per_second": f"{project.messages_per_second:g}" if project.messages_per_second else "",
         "retention_days": project.retention_days or "",
         "unconfirmed_days": project.unconfirmed_days or "",

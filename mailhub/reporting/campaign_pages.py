@@ -30,11 +30,14 @@ WELCOME = frozenset({"opened", "clicked"})
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """The medians of the project's last `n` finished campaigns, as shares; opens and clicks are people's."""
+    """The medians of the project's last `n` finished campaigns, as shares; opens and clicks are people's.
+
+    They are None where no letter said whose it was.
+    """
 
     n: int
-    opened: float
-    clicked: float
+    opened: float | None
+    clicked: float | None
     bounced: float
     unsubscribed: float
     complained: float
@@ -105,11 +108,12 @@ class Refusal:
 
 
 def rates_of(totals: CampaignTotals, usual: Usual | None) -> dict[Measure, Rate]:
-    """Shares of the letters sent; opens and clicks are people's, and bounces are of the letters whose end is known."""
+    """Shares of the letters sent; opens and clicks are people's, of the letters that say whose they are, and bounces
+    are of the letters whose end is known."""
     sent = totals.counts.sent
     now: dict[Measure, float | None] = {
-        "opened": share(totals.human_opened, sent),
-        "clicked": share(totals.human_redirected, sent),
+        "opened": share(totals.human_opened, totals.sent_by_name),
+        "clicked": share(totals.human_redirected, totals.sent_by_name),
         "bounced": totals.bounce_rate,
         "unsubscribed": totals.unsubscribe_rate,
         "complained": share(totals.counts.complained, sent),

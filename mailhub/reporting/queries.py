@@ -70,7 +70,11 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class CampaignTotals:
-    """A campaign's numbers. Uniques are people; `as_of` is the database's clock when they were read."""
+    """A campaign's numbers. Uniques are people; `as_of` is the database's clock when they were read.
+
+    Of the letters sent, the opens and clicks of `sent_aggregate` are counted for nobody, those of `sent_untracked` not
+    at all: shares of people are of the other letters, `sent_by_name`.
+    """
 
     counts: Counts
     audience: int
@@ -80,6 +84,13 @@ class CampaignTotals:
     unique_machine_redirected: int
     last_event_at: datetime | None
     as_of: datetime
+    sent_aggregate: int = 0
+    sent_untracked: int = 0
+
+    @property
+    def sent_by_name(self) -> int:
+        """Letters of which it is told who opened them and clicked in them."""
+        return max(0, self.counts.sent - self.sent_aggregate - self.sent_untracked)
 
     @property
     def human_opened(self) -> int:
@@ -95,17 +106,17 @@ class CampaignTotals:
         """Changes when a number does: for polling."""
         numbers = (
             self.audience, self.unique_opened, self.unique_redirected, self.unique_machine_opened,
-            self.unique_machine_redirected, *astuple(self.counts),
+            self.unique_machine_redirected, self.sent_aggregate, self.sent_untracked, *astuple(self.counts),
         )  # fmt: skip
         return "-".join(f"{number:x}" for number in numbers)
 
     @property
     def open_rate(self) -> float | None:
-        return share(self.unique_opened, self.counts.sent)
+        return share(self.unique_opened, self.sent_by_name)
 
     @property
     def click_rate(self) -> float | None:
-        return share(self.unique_redirected, self.counts.sent)
+        return share(self.unique_redirected, self.sent_by_name)
 
     @property
     def unsubscribe_rate(self) -> float | None:
@@ -297,7 +308,7 @@ def campaign_totals(dbsession: Session, project_id: int, campaign_id: int) -> Ca
     row = _rows(dbsession, "campaign_totals", project_id=project_id, campaign_id=campaign_id)[0]
     return CampaignTotals(
         _counts(row), row.audience, row.unique_opened, row.unique_redirected, row.unique_machine_opened,
-        row.unique_machine_redirected, row.last_event_at, row.as_of,
+        row.unique_machine_redirected, row.last_event_at, row.as_of, row.sent_aggregate, row.sent_untracked,
     )  # fmt: skip
 
 

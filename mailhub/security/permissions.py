@@ -10,6 +10,7 @@ VIEW = frozenset(
         "stats:view",
         "lists:view",
         "subscribers:view",
+        "segments:view",
         "imports:view",
         "campaigns:view",
         "messages:view",
@@ -19,6 +20,7 @@ WRITE = frozenset(
     {
         "lists:edit",
         "subscribers:edit",
+        "segments:edit",
         "subscribers:erase",
         "imports:edit",
         "campaigns:edit",
@@ -41,9 +43,17 @@ PERMISSIONS: dict[str, frozenset[str]] = {
 SCOPES: dict[str, frozenset[str]] = {
     "lists:read": frozenset({"lists:view"}),
     "lists:write": frozenset({"lists:view", "lists:edit"}),
-    "subscribers:read": frozenset({"subscribers:view", "imports:view", "lists:view"}),
+    "subscribers:read": frozenset({"subscribers:view", "segments:view", "imports:view", "lists:view"}),
     "subscribers:write": frozenset(
-        {"subscribers:view", "subscribers:edit", "imports:view", "imports:edit", "lists:view"}
+        {
+            "subscribers:view",
+            "subscribers:edit",
+            "segments:view",
+            "segments:edit",
+            "imports:view",
+            "imports:edit",
+            "lists:view",
+        }
     ),
     "campaigns:read": frozenset({"campaigns:view", "stats:view"}),
     "campaigns:write": frozenset({"campaigns:view", "campaigns:edit", "campaigns:test", "stats:view"}),

@@ -119,7 +119,7 @@ def _links(dbsession: Session, project_id: int, ids: set[int]) -> dict[int, Know
 def _ids(definition: Any, name: str) -> set[int]:
     """The ids under a key, wherever they stand in what may be no tree at all."""
     found: set[int] = set()
-    for rule in _rules(definition):
+    for rule in leaves(definition):
         given = rule.get(name)
         for one in given if isinstance(given, list) else [given]:
             number = id_of(one)
@@ -128,8 +128,8 @@ def _ids(definition: Any, name: str) -> set[int]:
     return found
 
 
-def _rules(definition: Any) -> Iterator[dict[str, Any]]:
-    """The leaves of the two storeys that a tree has; what is deeper is refused anyway."""
+def leaves(definition: Any) -> Iterator[dict[str, Any]]:
+    """The leaves of a JSON tree, whatever it is; what lies deeper than a tree's two storeys is refused anyway."""
     if not isinstance(definition, dict):
         return
     rules = definition.get("rules")

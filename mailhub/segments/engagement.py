@@ -16,10 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, String, and_, case, func, literal, select
+from sqlalchemy import ColumnElement, String, and_, case, delete, func, insert, literal, or_, select, text
 from sqlalchemy.orm import Session
 
-from mailhub.models import EngagementBand, Subscriber, SubscriberActivity
+from mailhub.events.service import driver_connection
+from mailhub.models import EngagementBand, MailingList, Project, Subscriber, SubscriberActivity
+from mailhub.reporting import activity
 from mailhub.segments.vocabulary import Band
 
 NEW = timedelta(days=30)
@@ -89,4 +91,53 @@ def band_of(project_id: int, now: datetime) -> ColumnElement[str]:
     return case(
         (Subscriber.created_at > now - NEW, literal(Band.NEW.value, String)),
         else_=func.coalesce(known, literal(Band.UNKNOWN.value, String)),
+    )
+
+
+#: Bands are counted again when they are older than this.
+COUNTED = timedelta(hours=3)
+
+
+def outdated(dbsession: Session, most: int = 100) -> list[int]:
+    """Projects with people whose bands were counted too long ago, or never; those never counted first."""
+    counted = (
+        select(EngagementBand.project_id, func.min(EngagementBand.counted_at).label("at"))
+        .group_by(EngagementBand.project_id)
+        .subquery()
+    )
+    rows = dbsession.scalars(
+        select(Project.id)
+        .outerjoin(counted, counted.c.project_id == Project.id)
+        .where(
+            Project.archived_at.is_(None),
+            or_(counted.c.at.is_(None), counted.c.at < func.clock_timestamp() - COUNTED),
+            select(Subscriber.id).where(Subscriber.project_id == Project.id).exists(),
+        )
+        .order_by(counted.c.at.asc().nulls_first(), Project.id)
+        .limit(most)
+    )
+    return list(rows)
+
+
+def refresh(dbsession: Session, project_id: int) -> None:
+    """Count the bands of a project and its lists anew, in the caller's transaction. The caller has the lock."""
+    dbsession.execute(text("SET LOCAL statement_timeout = 0"))
+    now = dbsession.execute(text("SELECT clock_timestamp()")).scalar_one()
+    found = activity.count_bands(
+        driver_connection(dbsession), project_id, new_at=now - NEW, active_at=now - REACTED[Band.ACTIVE],
+        warm_at=now - REACTED[Band.WARM], cooling_at=now - REACTED[Band.COOLING], letters=LETTERS,
+    )  # fmt: skip
+    # A row of a band that is always there carries the moment, for lists and projects that have nobody too.
+    lists = dbsession.scalars(
+        select(MailingList.id).where(MailingList.project_id == project_id, MailingList.archived_at.is_(None))
+    )
+    numbers = {(list_id, Band.UNKNOWN.value): 0 for list_id in (0, *lists)}
+    numbers |= {(one.list_id, one.band): one.n for one in found}
+    dbsession.execute(delete(EngagementBand).where(EngagementBand.project_id == project_id))
+    dbsession.execute(
+        insert(EngagementBand),
+        [
+            {"project_id": project_id, "list_id": list_id, "band": band, "n": n, "counted_at": now}
+            for (list_id, band), n in numbers.items()
+        ],
     )

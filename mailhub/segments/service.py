@@ -19,12 +19,29 @@ from mailhub.segments.catalog import Catalog, load
 from mailhub.segments.compile import condition, select_ids
 from mailhub.segments.counting import COUNT_SECONDS, Count, count, sample
 from mailhub.segments.explaining import Explanation, explain
+from mailhub.segments.keeping import (
+    SegmentChanged,
+    SegmentInUse,
+    Uses,
+    archive,
+    asking,
+    change,
+    copy,
+    create,
+    listed,
+    note_count,
+    remove,
+    restore,
+    where_used,
+)
 from mailhub.segments.tree import SegmentRefused, Tree, parse
 from mailhub.segments.words import in_words
 
 __all__ = [
-    "COUNT_SECONDS", "Catalog", "Choice", "Count", "Explanation", "SegmentRefused", "Tree", "choices", "condition",
-    "count", "explain", "get", "in_words", "load", "parse", "read", "sample", "select_ids", "tree_of",
+    "COUNT_SECONDS", "Catalog", "Choice", "Count", "Explanation", "SegmentChanged", "SegmentInUse", "SegmentRefused",
+    "Tree", "Uses", "archive", "asking", "change", "choices", "condition", "copy", "count", "create", "explain", "get",
+    "in_words", "listed", "load", "note_count", "parse", "read", "remove", "restore", "sample", "select_ids", "tree_of",
+    "where_used",
 ]  # fmt: skip
 
 

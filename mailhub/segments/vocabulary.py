@@ -178,34 +178,34 @@ OPERATOR_NAMES: Mapping[tuple[str, str] | str, Any] = {
     "any": _("is any of"),
     "none": _("is none of"),
     "subscribed": _("is subscribed to"),
-    "unconfirmed": _("has not confirmed"),
-    "unsubscribed": _("has left"),
+    "unconfirmed": _("has not confirmed the subscription to"),
+    "unsubscribed": _("has left the list"),
     "not_in": _("is not in"),
     ("tag", "any"): _("has any of"),
     ("tag", "all"): _("has all of"),
     ("tag", "none"): _("has none of"),
-    "did": _("yes"),
-    "did_not": _("no"),
+    "did": _("it happened"),
+    "did_not": _("it did not happen"),
 }
 
 STATUS_NAMES: Mapping[str, Any] = {
-    "active": _("active"),
-    "unsubscribed": _("unsubscribed"),
-    "bounced": _("bounced"),
-    "complained": _("complained"),
+    "active": _("Active"),
+    "unsubscribed": _("Has left all lists"),
+    "bounced": _("Mail bounces"),
+    "complained": _("Has complained"),
 }
 
 BAND_NAMES: Mapping[str, Any] = {
-    Band.NEW: _("new"),
-    Band.ACTIVE: _("active"),
-    Band.WARM: _("warm"),
-    Band.COOLING: _("cooling down"),
-    Band.ASLEEP: _("asleep"),
-    Band.NEVER: _("never reacted"),
-    Band.UNKNOWN: _("not known yet"),
+    Band.NEW: _("New people"),
+    Band.ACTIVE: _("Active readers"),
+    Band.WARM: _("Warm"),
+    Band.COOLING: _("Cooling down"),
+    Band.ASLEEP: _("Asleep"),
+    Band.NEVER: _("Never reacted"),
+    Band.UNKNOWN: _("Not known yet"),
 }
 
 
 def operator_name(kind: Kind, op: str) -> Any:
     """What an operator of a kind is called."""
-    return OPERATOR_NAMES.get((kind.value, op), OPERATOR_NAMES[op])
+    return OPERATOR_NAMES[(kind.value, op) if (kind.value, op) in OPERATOR_NAMES else op]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -19,6 +20,7 @@ from mailhub.web.i18n import DOMAIN, _
 
 #: So many names of lists, tags or campaigns stand in a sentence; of the others it says how many there are.
 MOST_NAMES = 5
+_PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 
 
 @lru_cache(maxsize=1)
@@ -52,9 +54,8 @@ class Speaker:
     def say(self, text: Any, **mapping: Any) -> str:
         """The text in the language; what the mapping gives stands there as it is."""
         translated: str = self._localizer.translate(text, domain=DOMAIN)
-        for name, value in mapping.items():
-            translated = translated.replace("${" + name + "}", str(value))
-        return translated
+        # At one go: what a field or a list is called may look like a placeholder itself.
+        return _PLACEHOLDER.sub(lambda found: str(mapping.get(found[1], found[0])), translated)
 
     def ngettext(self, singular: str, plural: str, n: int) -> str:
         """The form for a number, with the number in it."""
@@ -83,7 +84,7 @@ class Speaker:
         """What a field is called."""
         if field.startswith(CUSTOM):
             custom = self._catalog.fields.get(field[len(CUSTOM) :])
-            return f"“{custom.label if custom is not None else field[len(CUSTOM) :]}”"
+            return self.say(_("“${name}”"), name=custom.label if custom is not None else field[len(CUSTOM) :])
         return self.say(_FIELDS.get(field, FIELD_NAMES[field]))
 
     def _quoted(self, names: Iterable[str]) -> str:
@@ -153,7 +154,11 @@ class Speaker:
         ids = leaf.value if isinstance(leaf.value, tuple) else ()
         names = self._quoted(self._catalog.lists.get(one, str(one)) for one in ids)
         text = self.say(_LISTS[leaf.op, min(len(ids), 2)], lists=names)
-        return self._when(text, leaf.days)
+        if leaf.days is None:
+            return text
+        ngettext = self.ngettext
+        joined = ngettext("${what}, for ${n} day at most", "${what}, for ${n} days at most", leaf.days)
+        return joined.replace("${what}", text)
 
     def _tag(self, leaf: Leaf) -> str:
         assert isinstance(leaf.value, tuple)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from mailhub.models import Campaign, MessageState, Project
+from mailhub.preferences import leaving
 from mailhub.reporting import campaign_pages, queries
 from mailhub.reporting.campaign_pages import (
     HOURS,
@@ -85,6 +86,8 @@ class Report:
     refused: tuple[Code, ...]
     refused_all: bool
     shared: bool = False
+    #: Why people left by it, as they said.
+    reasons: tuple[leaving.Said, ...] = ()
 
     @property
     def counts(self) -> Counts:
@@ -92,8 +95,13 @@ class Report:
 
     @property
     def nameless(self) -> bool:
-        """Whether hits were counted without saying whose they are, so that nothing can be said about people."""
+        """Whether hits were counted without saying whose they are, so that nothing can be said about people.
+
+        Where it is known of how many letters, that is said instead.
+        """
         totals = self.totals
+        if totals.sent_aggregate:
+            return False
         return totals.unique_opened + totals.unique_redirected == 0 < totals.counts.opened + totals.counts.redirected
 
     @property
@@ -155,7 +163,7 @@ def read(
 ) -> Report | None:
     """A started campaign's report, None before the start; `totals` that were read already are used.
 
-    Eight statements by keys; all but the one about refused letters read rollups, and that one reads at most 2 × 2,000
+    Nine statements by keys; all but the one about refused letters read rollups, and that one reads at most 2 × 2,000
     letters by their index and only where some were refused.
     """
     if campaign.started_at is None:
@@ -184,6 +192,7 @@ def read(
         devices=_hits(devices, lambda one: one.device),
         clients=_hits(devices, lambda one: one.client),
         refused=_by_code(refusals),
+        reasons=tuple(leaving.of_campaign(dbsession, *key)) if counts.unsubscribed else (),
         refused_all=all(_n(refusals, state) < MOST_LETTERS for state in (MessageState.FAILED, MessageState.DEFERRED)),
     )
 

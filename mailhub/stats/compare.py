@@ -75,6 +75,7 @@ def compare(context: ProjectContext, request: Request) -> dict[str, Any]:
         "options": options,
         "a": a,
         "b": b,
+        "as_of": datetime.now(UTC),
         "same": a is not None and a == b,
         "comparison": _comparison(request, project_id, a, b) if a is not None and b is not None and a != b else None,
     }

@@ -10,7 +10,8 @@ from pyramid.view import view_config
 from sqlalchemy import Row, and_, select, tuple_
 from sqlalchemy.orm import Session
 
-from mailhub.models import MailingList, Subscriber, Subscription, SubscriptionStatus
+from mailhub.models import Leaving, MailingList, Subscriber, Subscription, SubscriptionStatus
+from mailhub.preferences import leaving
 from mailhub.security.context import ProjectContext
 from mailhub.stats import periods
 from mailhub.web import paging
@@ -31,6 +32,7 @@ def left(context: ProjectContext, request: Request) -> dict[str, Any]:
     )
     return {
         "rows": page.rows,
+        "reasons": leaving.of_days(request.dbsession, context.project.id, span.since, span.until),
         "span": span,
         "periods": periods.PERIODS,
         "next": paging.next_url(request, page),
@@ -47,7 +49,9 @@ def people_who_left(
     after: tuple[datetime, int, int] | None = None,
     limit: int,
 ) -> list[Row[Any]]:
-    """(subscriber_id, email, name, list_id, list_name, unsubscribed_at) in the half-open range, the latest first.
+    """(subscriber_id, email, name, list_id, list_name, unsubscribed_at, reason, note) in the half-open range.
+
+    The latest first; reason and note are None where nothing was said.
 
     By the index `ix_subscription_left`; `after` are the time, the list and the person of the last row seen.
     """
@@ -56,7 +60,7 @@ def people_who_left(
     wanted = (
         select(
             Subscription.subscriber_id, Subscriber.email, Subscriber.name, Subscription.list_id,
-            MailingList.name.label("list_name"), at,
+            MailingList.name.label("list_name"), at, Leaving.reason, Leaving.note,
         )
         .join(
             Subscriber,
@@ -65,6 +69,16 @@ def people_who_left(
         .join(
             MailingList,
             and_(MailingList.project_id == Subscription.project_id, MailingList.id == Subscription.list_id),
+        )
+        .outerjoin(
+            Leaving,
+            and_(
+                Leaving.project_id == Subscription.project_id,
+                Leaving.list_id == Subscription.list_id,
+                Leaving.subscriber_id == Subscription.subscriber_id,
+                # What was said at an earlier leaving is not why they have left now.
+                Leaving.at >= Subscription.unsubscribed_at,
+            ),
         )
         .where(
             Subscription.project_id == project_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -172,4 +173,5 @@ def furnish(environment: Environment) -> None:
         nav_creations=nav_creations,
         nav_projects=nav_projects,
         languages=LANGUAGES,
+        now=lambda: datetime.now(UTC),
     )

@@ -65,6 +65,9 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
                 ("lists.subscriber", "lists.bulk", "lists.tag", "lists.field", "lists.duplicate", "privacy.person"),
             ),
             Door(_("Lists"), "lists.index", "list", "lists:view", ("lists.", "stats.list")),
+            Door(_("Segments"), "segments.index", "filter", "segments:view", ("segments.",)),
+            Door(_("Stop list"), "suppression.index", "ban", "subscribers:view", ("suppression.",)),
+            Door(_("Sign-up forms"), "signup.index", "file-text", "lists:view", ("signup.",)),
             Door(_("Imports"), "imports.index", "file-up", "imports:view", ("imports.",)),
             Door(_("Exports"), "exports.index", "download", "subscribers:view", ("exports.",)),
         ),
@@ -77,6 +80,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
         _("Settings"),
         (
             Door(_("Project"), "projects.settings", "settings", "project:edit", ("projects.settings",)),
+            Door(_("Preference page"), "preferences.settings", "user", "project:edit", ("preferences.settings",)),
             Door(_("Senders"), "projects.senders", "at-sign", "project:edit", ("projects.sender",)),
             Door(_("Sending domains"), "projects.domains", "globe", "domains:view", ("projects.domain",)),
             Door(_("Team"), "projects.members", "user-cog", "members:edit", ("projects.member",)),
@@ -100,6 +104,8 @@ CREATIONS = (
     (_("Import of subscribers"), "imports.new", "file-up", "imports:edit"),
     (_("Subscriber"), "lists.subscriber_new", "user-plus", "subscribers:edit"),
     (_("List"), "lists.new", "list", "lists:edit"),
+    (_("Segment"), "segments.new", "filter", "segments:edit"),
+    (_("Sign-up form"), "signup.new", "file-text", "lists:edit"),
 )
 
 

@@ -68,7 +68,7 @@ on("visibilitychange", () => { if (!d.hidden && $("[data-live]")) { delay = 2000
 let sure = null;
 on("submit", e => {
   const f = e.target, b = e.submitter, holder = b?.dataset.confirm ? b : f;
-  if (f.method === "dialog") return;
+  if (f.method === "dialog" || b?.formTarget) return;
   if (holder.dataset.confirm && sure !== f) {
     e.preventDefault(); e.stopImmediatePropagation();
     ask(holder, b, () => { sure = f; f.requestSubmit(b || undefined); sure = null; });
@@ -109,6 +109,27 @@ let dirty = new Set();
 const clean = f => dirty.delete(f);
 on("input", e => { const f = e.target.form; if (f?.matches("[data-guard]")) dirty.add(f); });
 window.addEventListener("beforeunload", e => { for (const f of dirty) if (f.isConnected) { e.preventDefault(); return; } });
+
+/* Live preview: <button formtarget="frame" data-live-preview> shows its form in a frame; while somebody types, this does. */
+let looking = 0;
+on("input", e => {
+  const b = e.target.form && $("[data-live-preview]", e.target.form);
+  if (!b) return;
+  clearTimeout(looking);
+  looking = setTimeout(() => look(b), 500);
+});
+on("click", e => { const b = e.target.closest("[data-live-preview]"); if (b) { e.preventDefault(); look(b); } });
+async function look(b) {
+  // Into the frame's document, not its address: typing must leave no steps for the Back button.
+  const frame = d.getElementsByName(b.formTarget)[0], inside = frame?.contentDocument;
+  if (!inside || !b.form) return;
+  try {
+    const answer = await fetch(b.formAction, {method: "POST", body: new URLSearchParams(new FormData(b.form))});
+    if (!/html/.test(answer.headers.get("Content-Type") || "")) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    inside.replaceChild(inside.adoptNode(page.documentElement), inside.documentElement);
+  } catch { toast(words().offline, "bad"); }
+}
 
 /* Upload: XHR for its progress; the answer is followed as the browser would. */
 function upload(e) {

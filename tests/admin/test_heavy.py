@@ -149,6 +149,9 @@ def test_a_heavy_query_gets_one_processor_little_memory_and_stands_back(door):
         pid = session.connection().connection.driver_connection.info.backend_pid
         if is_ours(pid):
             assert os.getpriority(os.PRIO_PROCESS, pid) == heavy.NICE
+            group = Path(f"/proc/{pid}/autogroup")
+            if group.exists():
+                assert group.read_text().endswith(f"nice {heavy.NICE}\n")
         with pytest.raises(heavy.Busy), Session(door.live.engine) as other, taken(door.live, Lock.HEAVY_2):
             heavy.take(other, seconds=1, wait_seconds=0)
         session.rollback()

@@ -169,6 +169,7 @@ def test_json_has_results_and_count(admin_api, two, today):
     assert len(admin_api.get("/api/v1/reports/complaints?limit=2").json["results"]) == 2
     moved = admin_api.get("/api/v1/reports/movers").json
     assert [one["change"] for one in moved["results"]] == [900, 0]
+    assert {one["project"] for one in moved["results"]} == {one.slug for one in two}
 
 
 def test_pages_need_few_queries(admin, two, queries):

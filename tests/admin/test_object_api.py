@@ -247,7 +247,7 @@ def test_an_import_is_stopped_goes_on_and_is_forgotten(admin_api, two, dbsession
     assert "Stop it first" in admin_api.delete(url, status=409).json["detail"]
     admin_api.post(f"{url}/cancel", status=204)
     admin_api.post(f"{url}/cancel", status=409)
-    assert (admin_api.get(url).json["state"], admin_api.get(url).json["error"]) == ("failed", "cancelled")
+    assert (admin_api.get(url).json["state"], admin_api.get(url).json["error"]) == ("cancelled", "cancelled")
     admin_api.post(f"{url}/retry", status=204)
     admin_api.post(f"{url}/retry", status=409)
     dbsession.refresh(row)

@@ -18,7 +18,16 @@ from mailhub.models import Base
 from tests.flows.world import Door, World, doors, make_world, route_patterns
 
 #: Views that change something and ask for no CSRF token: a signed token in the URL is their permission.
-WITHOUT_CSRF = {"lists.sign_up", "lists.confirm", "tracking.unsubscribe", "privacy.my_data", "privacy.my_erase"}
+WITHOUT_CSRF = {
+    "signup.page",
+    "signup.confirm",
+    "tracking.unsubscribe",
+    "preferences.page",
+    "preferences.ask",
+    "preferences.address",
+    "privacy.my_data",
+    "privacy.my_erase",
+}
 
 #: Whoever takes people's data away is written down in the journal.
 NOTED = {"privacy.person_export", "exports.file", "api.subscriber_data", "api.export_file"}
@@ -38,20 +47,27 @@ BUTTONS = {
     "campaigns.delete",
     "campaigns.pause",
     "campaigns.resume",
+    "lists.letter_reset",
+    "lists.letter_test",
     "lists.subscriber_delete",
     "projects.domain_delete",
     "projects.domain_verify",
     "projects.member_link",
     "projects.member_remove",
     "projects.sender_delete",
+    "signup.form_archive",
+    "signup.form_copy",
+    "signup.form_pause",
+    "signup.form_resume",
+    "signup.submission_ask",
     "stats.share_revoke",
 }
 
 #: The form whose very subject it is.
 OFFERED = {("projects.member_role", "role")}
 
-#: What looking may write: when a browser, a key or a shared link was last seen, a visitor's tries.
-SEEN = {"web_session", "api_key", "stats_share", "rate_limit"}
+#: What looking may write: when a browser, a key or a shared link was last seen, a visitor's tries, a form's views.
+SEEN = {"web_session", "api_key", "stats_share", "rate_limit", "sign_up_day", "sign_up_cap"}
 
 #: What nobody may set for themselves, whatever the form.
 PRIVILEGED = {
@@ -353,7 +369,7 @@ CHECKED = {
     *("from_email", "reply_to", "notify_email", "relay", "queue", "key_id", "stored_name", "encoding", "delimiter"),
     *("password_hash", "theme", "version_num", "key", "request_hash", "header_id", "lease_owner", "owner"),
     *("type", "kind", "state", "status", "reason", "opt_in", "visibility", "role", "purpose", "app", "action"),
-    *("object_type", "object_id", "error", "html", "text"),
+    *("object_type", "object_id", "error", "html", "text", "tracking", "side", "pause_reason", "redirect_url"),
     "message_event.actor",
 }
 

@@ -19,6 +19,8 @@ from mailhub.delivery.ids import new_message_id
 from mailhub.events.marking import Mark, mark_in
 from mailhub.events.service import Event, append_in
 from mailhub.imports import service as imports
+from mailhub.imports.columns import guess_mapping
+from mailhub.imports.rules import Rules
 from mailhub.jobs import files
 from mailhub.mail.lane import LANES
 from mailhub.mail.tokens import Kind, Signer
@@ -33,9 +35,12 @@ from mailhub.models import (
     CampaignVersion,
     ChunkLease,
     Erasure,
+    GlobalSuppression,
+    ImportList,
     ImportRejectedRow,
     JobState,
     Link,
+    ListLetter,
     Message,
     MessageEvent,
     MessageKind,
@@ -48,6 +53,11 @@ from mailhub.models import (
     RelayLane,
     ReportJob,
     Role,
+    Segment,
+    SignUpDay,
+    SignUpForm,
+    SignUpFormList,
+    SignUpSubmission,
     StatsShare,
     SubscriberChange,
     SubscriberDuplicate,
@@ -56,12 +66,15 @@ from mailhub.models import (
     SubscriberNote,
     SubscriberTag,
     SubscriberView,
+    Suppression,
     Tag,
     User,
     WebSession,
 )
+from mailhub.preferences import address
 from mailhub.security.secrets import digest, new_token
 from mailhub.settings import Settings
+from mailhub.suppression import service as suppression
 from tests.build import Builder
 
 PLACEHOLDER = re.compile(r"{(\w+)(?::[^}]*)?}")
@@ -186,6 +199,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
     session.add(SubscriberField(project_id=project.id, name="city", label="City"))
     session.add(SubscriberField(project_id=project.id, name=f"size_{slug}", label="Size", type="number", position=1))
     crowd = _crowd(session, project, owner, people)
+    form, submission, flooded = _forms(session, project, partners, joining)
     draft = build.campaign(project, lists=[readers], sender_id=sender.id, html=HTML, name="Spring news")
     empty = build.campaign(project, name="Empty draft", subject="", html="")
     sent = _sent_campaign(build, project, sender.email, readers, people)
@@ -216,6 +230,21 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
             OneTimeLink(token_hash=digest(link), user_id=helper.id, expires_at=datetime.now(UTC) + timedelta(hours=1)),
         ]
     )
+    segment = Segment(
+        project_id=project.id, name="Lively in Kazan", description="For the spring meeting", count=3,
+        counted_at=datetime.now(UTC), definition={
+            "match": "all",
+            "rules": [
+                {"field": "fields.city", "op": "is", "value": "Kazan"},
+                {"match": "any", "rules": [
+                    {"field": "opened", "op": "did", "days": 30},
+                    {"field": "clicked", "op": "did_not", "campaigns": [str(sent.id)]},
+                    {"field": "list", "op": "subscribed", "value": [str(readers.id)], "not": True},
+                ]},
+            ],
+        },
+    )  # fmt: skip
+    session.add(segment)
     share_token = new_token()
     share = StatsShare(project_id=project.id, campaign_id=sent.id, token_hash=digest(share_token), name="Our client")
     over = StatsShare(
@@ -241,11 +270,15 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "sender_id": str(sender.id),
         "domain_id": str(domain.id),
         "import_id": str(done.id),
+        "address": f"own@{slug}.test",
+        "stop_id": str(_global_stop(session, slug)),
+        "suppression_id": str(_stop_list(session, project, people[1].email, sent.id)),
         "key_id": str(key.id),
         "user_id": str(helper.id),
         "session_id": str(web_session.id),
         "message_id": str(letter.id),
         "share_id": str(share.id),
+        "segment_id": str(segment.id),
         "table": "report",
         "field": f"size_{slug}",
         "tag_id": str(crowd["tag"]),
@@ -253,9 +286,18 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "note_id": str(crowd["note"]),
         "duplicate_id": str(crowd["duplicate"]),
         "job_id": str(crowd["job"]),
+        "form_id": str(form.id),
+        "submission_id": str(submission.id),
+        "kind": "confirmation",
+        "language": "en",
     }
     world.special = {
+        **{
+            f"imports.{name}": {"import_id": str(waiting.id)}
+            for name in ("reading", "columns", "rules", "check", "discard")
+        },
         "imports.columns": {"import_id": str(waiting.id)},
+        "signup.look": {"token": signer.sign(Kind.FORM, project=project.id, link=form.id)},
         "stats.campaign_csv": {"campaign_id": str(sent.id), "table": "report"},
         "stats.share_revoke": {"campaign_id": str(sent.id)},
     }
@@ -266,8 +308,10 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "lists.subscriber_merge": (f"?with={people[1].email}",),
         "lists.subscriber_field": ("?name=city",),
     }
+    world.queries["segments.show"] = (f"?q={people[0].email}",)
     world.others = [
         ("list_id", str(partners.id), "double opt-in"),
+        ("form_id", str(flooded.id), "flooded"),
         ("campaign_id", str(empty.id), "empty"),
         ("campaign_id", str(sent.id), "sent"),
         ("campaign_id", str(sending.id), "sending"),
@@ -284,13 +328,18 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "tracking.click": signer.sign(Kind.CLICK, **ids, link=url.id),
         "tracking.unsubscribe": signer.sign(Kind.UNSUBSCRIBE, **ids, list=readers.id),
         "tracking.web_version": signer.sign(Kind.WEB_VERSION, **ids, list=readers.id),
-        "lists.sign_up": signer.sign(Kind.FORM, project=project.id, list=partners.id),
-        "lists.confirm": signer.sign(
+        "signup.page": signer.sign(Kind.FORM, project=project.id, link=form.id),
+        "signup.confirm": signer.sign(
             Kind.CONFIRM,
             project=project.id,
             list=partners.id,
             subscriber=joining.id,
             expires=int(datetime.now(UTC).timestamp()) + 86_400,
+        ),
+        "preferences.page": signer.sign(Kind.PREFERENCES, **ids, list=readers.id),
+        "preferences.ask": signer.sign(Kind.PREFERENCES, project=project.id),
+        "preferences.address": address.ask(
+            session, people[1], f"new@{slug}.test", language=language, now=datetime.now(UTC)
         ),
         "privacy.my_data": signer.sign(Kind.PREFERENCES, project=project.id, subscriber=people[2].id),
         "privacy.my_erase": signer.sign(Kind.PREFERENCES, project=project.id, subscriber=people[2].id),
@@ -319,6 +368,40 @@ def _crowd(session: Session, project: Project, owner: User, people: list[Any]) -
     session.add(SubscriberChange(**ids, job_id=job.id, subscriber_id=people[0].id, after={"at": "2026-01-01T00:00Z"}))
     session.commit()
     return {"tag": tag.id, "note": note.id, "view": view.id, "duplicate": pair.id, "job": job.id}
+
+
+def _forms(
+    session: Session, project: Project, mailing_list: Any, joining: Any
+) -> tuple[SignUpForm, SignUpSubmission, SignUpForm]:
+    """One with all that a form can have, and what came in by it; one that was flooded."""
+    design = {
+        "fields": [{"name": "email"}, {"name": "name", "required": True}, {"name": "city", "hint": "Where you live"}],
+        "texts": {"title": "News from us", "intro": "Once a week.", "privacy_url": "https://example.com/privacy"},
+        "boxes": [{"text": "I agree to the [privacy policy](https://example.com/privacy)", "required": True},
+                  {"text": "I agree to get advertising"}],
+        "colours": {"button": "#0b6b42"},
+    }  # fmt: skip
+    common = {"project_id": project.id, "list_ids": [mailing_list.id], "host": "blog.example.com"}
+    form = SignUpForm(project_id=project.id, name="On the blog", design=design, tags=["blog"])
+    flooded = SignUpForm(project_id=project.id, name="Flooded", state="paused", pause_reason="flood",
+                         paused_at=datetime.now(UTC))  # fmt: skip
+    session.add_all([form, flooded])
+    session.flush()
+    for one in (form, flooded):
+        session.add(SignUpFormList(project_id=project.id, form_id=one.id, list_id=mailing_list.id))
+    rows = [
+        SignUpSubmission(**common, form_id=form.id, email="", state=state, subscriber_id=person)
+        for state, person in (("asked", joining.id), ("stopped", None), ("capped", None))
+    ]
+    session.add_all(rows)
+    today = datetime.now(UTC).date()
+    for days, host in enumerate(("blog.example.com", "", "other")):
+        session.add(SignUpDay(project_id=project.id, form_id=form.id, day=today - timedelta(days=days), host=host,
+                              views=90 - days, submits=20, confirmations=9))  # fmt: skip
+    session.add(ListLetter(project_id=project.id, list_id=mailing_list.id, kind="welcome", language="en",
+                           subject="Welcome!", html="<p>Hello, {{ name }}!</p>"))  # fmt: skip
+    session.commit()
+    return form, rows[0], flooded
 
 
 def _freeze(
@@ -492,23 +575,38 @@ def _imports(
     waiting = imports.create_import(
         session, project_id=project.id, list_id=list_id, file_name="new people.csv", upload=upload, user_id=owner.id
     )
+    imports.save_mapping(session, waiting, guess_mapping(upload.head))
+    rules = Rules(tags=("fair",), consent_source="Book fair, Kazan")
+    imports.save_rules(session, waiting, list_ids=[list_id], rules=rules, statement=str(imports.CONSENT))
+    grade = {
+        "letter": "C", "points": 30, "rows": 9, "people": 7, "counts": {"never_seen": 6},
+        "reasons": [{"signal": "role", "count": 3, "share": 0.3333, "points": 30, "example": ""}],
+        "misspelt": [["gmial.com", "gmail.com", 2]],
+    }  # fmt: skip
+    counts = {"total": 9, "created": 6, "updated": 1, "unchanged": 1, "skipped": 1, "rejected": 1}
+    waiting.grade, waiting.checked = grade, counts | {"of": imports.settings_digest(session, waiting)}
     common = {
         "project_id": project.id, "list_id": list_id, "encoding": "utf-8", "delimiter": ";",
-        "mapping": {"E-mail": "email"}, "created_by": owner.id, "started_at": now - timedelta(minutes=2),
-        "finished_at": now,
+        "mapping": {"E-mail": "email"}, "headers": ["E-mail"], "created_by": owner.id,
+        "started_at": now - timedelta(minutes=2), "finished_at": now,
     }  # fmt: skip
     done = SubscriberImport(
         **common, state="done", file_name="people.csv", stored_name="gone.csv", rows_total=9, rows_created=6,
-        rows_updated=1, rows_skipped=1, rows_rejected=1,
+        rows_updated=1, rows_skipped=1, rows_rejected=1, grade=grade, rules=rules.as_json(),
     )  # fmt: skip
     failed = SubscriberImport(
         **common, state="failed", file_name="photo.csv", stored_name="gone2.csv", error="file_gone", rows_total=0
     )
     session.add_all([done, failed])
     session.flush()
-    session.add(
-        ImportRejectedRow(project_id=project.id, import_id=done.id, line=7, reason="email", raw="nobody;No Address;")
-    )
+    session.add_all(ImportList(project_id=project.id, import_id=one.id, list_id=list_id) for one in (done, failed))
+    session.add_all(
+        ImportRejectedRow(
+            project_id=project.id, import_id=one.id, line=7, reason="no_at", raw="nobody;No Address;",
+            cells=["nobody", "No Address", ""],
+        )
+        for one in (done, waiting)
+    )  # fmt: skip
     session.commit()
     return done, waiting, failed
 
@@ -555,6 +653,30 @@ def made_report(session: Session, settings: Settings) -> ReportJob:
     session.add(job)
     session.commit()
     return job
+
+
+def _global_stop(session: Session, slug: str) -> int:
+    """A domain that the operator has stopped; gives its id."""
+    entry = GlobalSuppression(domain=f"trap.{slug}.test", note="A court's order")
+    session.add(entry)
+    session.commit()
+    return entry.id
+
+
+def _stop_list(session: Session, project: Project, email: str, campaign_id: int) -> int:
+    """An entry of each kind; gives the id of one that a bounce has made."""
+    stops = {"project_id": project.id}
+    suppression.suppress(session, **stops, email=f"own@{project.slug}.test", reason="manual", note="Asked by phone")
+    suppression.suppress(
+        session, **stops, email=f"old@{project.slug}.test", reason="unsubscribed",
+        expires_at=datetime.now(UTC) - timedelta(days=1),
+    )  # fmt: skip
+    suppression.suppress_erased(session, project_id=project.id, email_key=f"erased@{project.slug}.test")
+    suppression.suppress(session, **stops, email=f"bounced@{project.slug}.test", reason="hard_bounce",
+                         campaign_id=campaign_id)  # fmt: skip
+    session.commit()
+    found = select(Suppression.id).where(Suppression.project_id == project.id, Suppression.reason == "hard_bounce")
+    return session.scalars(found).one()
 
 
 def _letter(session: Session, project: Project, email: str) -> Message:

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from tests.cast import cast, page, statements
+import pytest
 
-__all__ = ["cast", "page", "statements"]
+from tests.cast import cast, page, statements
+from tests.imports.importer import Importer
+
+__all__ = ["cast", "importer", "page", "statements"]
+
+
+@pytest.fixture
+def importer(live):
+    return Importer(live)

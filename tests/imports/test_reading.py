@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailhub.imports.columns import guess_mapping
+from mailhub.imports.encodings import likely_pages
 from mailhub.imports.head import look
 from mailhub.imports.rows import MAX_ROW, RowReader
 from mailhub.imports.seen import Seen
-from mailhub.imports.sniff import guess_cyrillic
 from mailhub.lists.fields import clean_field_name
 
 RUSSIAN = ["Анна Иванова", "Пётр Щукин", "МАРИЯ", "Юлия Жукова", "ООО Ромашка", "Екатеринбург", "Олег", "Ян"]
@@ -23,7 +23,7 @@ RUSSIAN = ["Анна Иванова", "Пётр Щукин", "МАРИЯ", "Юл
 @pytest.mark.parametrize("word", RUSSIAN)
 def test_a_single_russian_cell_shows_its_code_page(codec, word):
     data = f"a@b.ru;{word}".encode(codec)
-    guess = guess_cyrillic(data)
+    guess = likely_pages(data)[0]
     assert data.decode(guess) == f"a@b.ru;{word}"
 
 
@@ -97,6 +97,19 @@ def test_open_quote_costs_one_row():
     assert [row.fault for row in rows[:2]] == ["", "quote"]
     assert len(rows) == 3002
     assert not any(row.fault for row in rows[2:])
+
+
+def test_a_file_full_of_open_quotes_is_read_in_linear_time():
+    class Counted(RowReader):
+        asked = 0
+
+        def _next_line(self):
+            self.asked += 1
+            return super()._next_line()
+
+    reader = Counted(io.StringIO('x","y\n' * 5000), ",")
+    assert [row.fault for row in reader] == ["quote"] * 5000
+    assert reader.asked < 15 * 5000
 
 
 def test_quoted_row_with_the_wrong_number_of_cells_is_broken_and_the_next_is_read():

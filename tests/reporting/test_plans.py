@@ -67,6 +67,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("value", "text"): "New name",
     ("name", "text"): "reader",
     ("reader", "text"): "reader",
+    ("classifier", "text"): "classifier",
     ("task", "text"): "task",
     ("actor", "text[]"): ["human"],
     ("actor_cause", "text[]"): ["plain"],
@@ -110,6 +111,11 @@ EXPECTED = {
     "around_single_letters": Expected("ix_message_event_message", _WINDOW),
     "clicks_of_addresses": Expected("", _WINDOW),
     "letters_of_hits": Expected("", _WINDOW),
+    "activity_projects": Expected("pk_message_event"),
+    "follow_letters": Expected("pk_message_event"),
+    "follow_reactions": Expected("ix_message_event_hits"),
+    "recount_reactions": Expected("ix_message_event_subscriber"),
+    "activity_as_of": Expected(),
     "person_addresses": Expected(),
     "letters_to": Expected(),
     "erase_letters": Expected("", _WINDOW),
@@ -119,7 +125,9 @@ EXPECTED = {
     "still_flying": Expected("ix_message_in_flight"),
 }
 #: A recount reads everything, by its nature; the others take a lock, or make partitions.
-_READS_ALL = re.compile(r"^(verify_\w+|repair_\w+|lock_rollups|stop_positions|keep_partitions|ensure_partitions)$")
+_READS_ALL = re.compile(
+    r"^(verify_\w+|repair_\w+|rebuild_activity|lock_rollups|stop_positions|keep_partitions|ensure_partitions)$"
+)
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,20 @@ NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 ZONE = "Asia/Vladivostok"
 FIELDS = {"city": "text", "age": "number", "born": "date", "vip": "boolean", "size": "choice", "a'b\"%_": "text"}
 SIZES = ["S", "M", "L"]
-WORDS = ["moscow", "Kazan", "O'Neil", "100%", "a_b", "\\", "'; DROP TABLE subscriber; --", "Пермь", "", "ПЕРМЬ", "$1", ":x"]
+WORDS = [
+    "moscow",
+    "Kazan",
+    "O'Neil",
+    "100%",
+    "a_b",
+    "\\",
+    "'; DROP TABLE subscriber; --",
+    "Пермь",
+    "",
+    "ПЕРМЬ",
+    "$1",
+    ":x",
+]
 DAYS = ["2026-03-01", "2026-02-28", "2024-02-29", "1990-03-05", "2026-02-31", "1.3.2026", "", "2026-03-01 "]
 
 
@@ -87,7 +100,9 @@ def gather(dbsession: Session, seed: int, size: int = 40) -> Crowd:
 
 
 def _moment(rnd: random.Random) -> datetime:
-    return NOW - timedelta(days=rnd.choice([0, 1, 6, 7, 8, 29, 31, 89, 91, 179, 181, 400]), minutes=rnd.randrange(1, 900))
+    return NOW - timedelta(
+        days=rnd.choice([0, 1, 6, 7, 8, 29, 31, 89, 91, 179, 181, 400]), minutes=rnd.randrange(1, 900)
+    )
 
 
 def _values(rnd: random.Random) -> dict[str, Any]:
@@ -126,7 +141,8 @@ def _project(dbsession: Session, rnd: random.Random, size: int) -> Crowd:
     dbsession.flush()
     crowd = Crowd(
         p, [], [one.id for one in lists], [one.id for one in tags],
-        {one.id: one.started_at for one in campaigns if one.started_at}, {one.id: one.campaign_id or 0 for one in links},
+        {one.id: one.started_at for one in campaigns if one.started_at},
+        {one.id: one.campaign_id or 0 for one in links},
     )  # fmt: skip
     for i in range(size):
         person = Person(
@@ -181,7 +197,11 @@ def _happenings(dbsession: Session, rnd: random.Random, crowd: Crowd) -> None:
                     machine_redirected=machines[1], **who)  # fmt: skip
             for _ in range(rnd.choice([0, 0, 1, 2])):
                 type_ = rnd.choice(["SENT", "OPENED", "REDIRECTED"])
-                actor = "" if type_ == "SENT" else rnd.choice(["human", "proxy_open", "scanner", "machine_open", "", "unknown"])
+                actor = (
+                    ""
+                    if type_ == "SENT"
+                    else rnd.choice(["human", "proxy_open", "scanner", "machine_open", "", "unknown"])
+                )
                 link = link_id if type_ == "REDIRECTED" else None
                 event = campaign_id, type_, _moment(rnd), link, actor
                 one.events.append(event)
@@ -266,7 +286,13 @@ def _text(leaf: dict[str, Any], value: str) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return "" if value is None or isinstance(value, list | dict) else value if isinstance(value, str) else json.dumps(value)
+    return (
+        ""
+        if value is None or isinstance(value, list | dict)
+        else value
+        if isinstance(value, str)
+        else json.dumps(value)
+    )
 
 
 def _custom(type_: str, leaf: dict[str, Any], value: Any) -> bool:
@@ -308,7 +334,9 @@ def _day(op: str, have: str, want: Any) -> bool:
         for n in range(want + 1):
             day = today + timedelta(days=n)
             leap = (day + timedelta(days=1)).day == 29
-            if have[5:] == day.strftime("%m-%d") or (have[5:] == "02-29" and day.strftime("%m-%d") == "02-28" and not leap):
+            if have[5:] == day.strftime("%m-%d") or (
+                have[5:] == "02-29" and day.strftime("%m-%d") == "02-28" and not leap
+            ):
                 return True
         return False
     if op == "between":
@@ -336,9 +364,7 @@ def _lists(leaf: dict[str, Any], one: Person, crowd: Crowd) -> bool:
     if leaf["op"] == "not_in":
         return all(status == "unsubscribed" for status, _at in mine)
     days = leaf.get("days")
-    return any(
-        status == leaf["op"] and (days is None or at > NOW - timedelta(days=days)) for status, at in mine
-    )
+    return any(status == leaf["op"] and (days is None or at > NOW - timedelta(days=days)) for status, at in mine)
 
 
 def _band(one: Person) -> str:

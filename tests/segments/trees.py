@@ -9,8 +9,8 @@ from mailhub.segments.vocabulary import CHOICES, OPERATORS, Kind, Takes
 from tests.segments.crowd import DAYS, FIELDS, SIZES, WORDS, Crowd
 
 HOSTILE = [
-    "' OR 1=1 --", '"; DROP TABLE subscriber', "%", "_", "\\", "$$", ":project_id", "%(x)s", "{}", "a\nb", "\ufeff", "É",
-    "pg_sleep(9)", ")", "/*", "\U0001f600",
+    "' OR 1=1 --", '"; DROP TABLE subscriber', "%", "_", "\\", "$$", ":project_id", "%(x)s", "{}", "a\nb", "\ufeff",
+    "É", "pg_sleep(9)", ")", "/*", "\U0001f600",
 ]  # fmt: skip
 _KINDS = {"email": Kind.TEXT, "name": Kind.TEXT, "domain": Kind.TEXT, "status": Kind.STATUS, "source": Kind.TEXT,
           "added": Kind.MOMENT, "list": Kind.LIST, "tag": Kind.TAG, "sent": Kind.ACTIVITY, "opened": Kind.ACTIVITY,
@@ -41,7 +41,9 @@ def leaf(rnd: random.Random, crowd: Crowd) -> dict[str, Any]:
     found: dict[str, Any] = {"field": name, "op": op}
     day = [one for one in DAYS if len(one) == 10 and one not in ("2026-02-31",) and one[4] == "-"]
     if takes == Takes.TEXT:
-        found["value"] = rnd.choice([word for word in WORDS if word] + HOSTILE[:10] + ["ann1", "mail.test", "7", "true", "1"])
+        found["value"] = rnd.choice(
+            [word for word in WORDS if word] + HOSTILE[:10] + ["ann1", "mail.test", "7", "true", "1"]
+        )
     elif takes == Takes.NUMBER:
         found["value"] = rnd.choice([0, 7, -3, 18.5, 10**14, 0.1])
     elif takes == Takes.NUMBERS:

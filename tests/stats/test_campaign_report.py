@@ -262,7 +262,7 @@ def test_the_report_costs_few_statements_and_reads_rollups(
     assert len(seen) <= 13, "\n".join(seen)
     with statements() as seen:
         campaign_report.read(dbsession, cast.project, cast.campaign)
-    assert len(seen) == 8
+    assert len(seen) == 9
     assert [one for one in seen if RAW.search(one)] == [one for one in seen if "m.smtp_reply" in one]
 
 

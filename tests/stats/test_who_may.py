@@ -26,7 +26,7 @@ PAGES = {
     "/lists/{list}/growth": 6,
     "/lists/{list}/growth.csv": 4,
     "/campaigns/{a}/shares": 5,
-    "/stats/unsubscribed": 4,
+    "/stats/unsubscribed": 5,
 }
 #: Those with people's addresses.
 PEOPLE = {"/stats/unsubscribed"}

@@ -98,7 +98,7 @@ HAVING count(c.id) > 0
 UNION ALL
 SELECT 'celery', 'imports', count(i.id), min(i.created_at)
 FROM subscriber_import AS i
-WHERE i.state = 'pending' AND i.mapping <> '{}'
+WHERE i.state = 'pending'
 HAVING count(i.id) > 0
 
 -- name: admin_later

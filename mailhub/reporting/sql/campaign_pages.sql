@@ -2,19 +2,24 @@
 
 -- name: campaign_usual
 -- One row: over how many finished campaigns, and the median of each rate among them. They are the last ones of the
--- project that were started before this one, and of which something was sent. Opens and clicks are people's.
+-- project that were started before this one, and of which something was sent. Opens and clicks are people's, of the
+-- letters that say whose they are.
 -- binds: project_id bigint, campaign_id bigint, started_at timestamptz, most integer
--- reads: campaign, campaign_stats
+-- reads: campaign, campaign_stats, campaign_count
 -- measured: 20 ms in a project with 10,000 sent campaigns (two busy cores)
 WITH last AS (
     SELECT
-        CAST(s.unique_opened - s.unique_machine_opened AS double precision) / s.sent AS opened,
-        CAST(s.unique_redirected - s.unique_machine_redirected AS double precision) / s.sent AS clicked,
+        CAST(s.unique_opened - s.unique_machine_opened AS double precision) / nullif(n.by_name, 0) AS opened,
+        CAST(s.unique_redirected - s.unique_machine_redirected AS double precision) / nullif(n.by_name, 0) AS clicked,
         CAST(s.hardbounced + s.softbounced AS double precision) / (s.sent + s.hardbounced + s.softbounced) AS bounced,
         CAST(s.unsubscribed AS double precision) / s.sent AS unsubscribed,
         CAST(s.complained AS double precision) / s.sent AS complained
     FROM campaign AS k
     JOIN campaign_stats AS s ON s.project_id = k.project_id AND s.campaign_id = k.id
+    LEFT JOIN campaign_count AS c ON c.project_id = k.project_id AND c.campaign_id = k.id
+    CROSS JOIN LATERAL (
+        SELECT greatest(0, s.sent - coalesce(c.sent_aggregate, 0) - coalesce(c.sent_untracked, 0)) AS by_name
+    ) AS n
     WHERE k.project_id = :project_id
         AND k.state = 'sent'
         AND k.id <> :campaign_id

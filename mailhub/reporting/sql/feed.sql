@@ -18,7 +18,7 @@ LIMIT :most
 -- name: feed_state
 -- One row: the greatest position that is stored somewhere, and the one that the next transaction would give.
 -- binds:
--- reads: message_event, project, link, feed_cursor, rename_job
+-- reads: message_event, project, link, feed_cursor, activity_place, rename_job
 SELECT
     GREATEST(
         (
@@ -34,6 +34,7 @@ SELECT
         ),
         (SELECT max(feed_position) FROM link),
         (SELECT max(position) FROM feed_cursor),
+        (SELECT max(position) FROM activity_place),
         (SELECT max(changed_position) FROM rename_job),
         0
     ) AS stored,

@@ -47,7 +47,9 @@ SELECT
     coalesce(s.unique_machine_opened, 0) AS unique_machine_opened,
     coalesce(s.unique_machine_redirected, 0) AS unique_machine_redirected,
     s.last_event_at,
-    clock_timestamp() AS as_of
+    clock_timestamp() AS as_of,
+    coalesce(c.sent_aggregate, 0) AS sent_aggregate,
+    coalesce(c.sent_untracked, 0) AS sent_untracked
 FROM (SELECT CAST(:project_id AS bigint) AS project_id, CAST(:campaign_id AS bigint) AS campaign_id) AS k
 LEFT JOIN campaign_stats AS s ON s.project_id = k.project_id AND s.campaign_id = k.campaign_id
 LEFT JOIN campaign_count AS c ON c.project_id = k.project_id AND c.campaign_id = k.campaign_id

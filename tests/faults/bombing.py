@@ -1,0 +1,143 @@
+"""List bombing (walls.md, T9): somebody fills sign-up forms in with other people's addresses, as fast as they can."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from mailhub.models import SignUpForm
+from mailhub.signup import intake, proof, service
+from mailhub.signup.design import Design
+from mailhub.signup.opened import page_url
+from mailhub.tasks import task_request
+from tests.faults.drills import drill
+from tests.faults.ledger import Figures
+from tests.faults.stand import Stand
+
+PROJECTS, LISTS = 4, 25
+THREADS = 12
+SPELLINGS = ("victim@gmail.com", "vic.tim@gmail.com", "v.i.c.t.i.m@googlemail.com", "Victim+{n}@gmail.com")
+DOMAIN = "small.example"
+
+
+@drill(people=10_000)
+def list_bombing(stand: Stand) -> Figures:
+    """Thousands of forms from many networks: for one address, for many at one domain, and by one project's form."""
+    stand.worker("transactional", 2)
+    stand.query("TRUNCATE sign_up_cap")
+    attack = Attack(stand)
+    victims = stand.people
+    began = time.monotonic()
+    one = attack.send((SPELLINGS[n % 4].format(n=n), None, n // 4) for n in range(victims))
+    domain_began = time.monotonic()
+    many = attack.send((f"p{n}@{DOMAIN}", None, n) for n in range(max(30, victims // 20)))
+    attack.settle()
+    minutes = math.ceil((time.monotonic() - domain_began) / 60) + 1
+    flooded = attack.open_forms[0]
+    # What it takes to come in at all from here on: work, until the form is paused.
+    attack.use_up(flooded, left=5)
+    flood = attack.send((f"f{n}@gmail.com", flooded, n) for n in range(40))
+    attack.settle()
+    told = attack.letters("owner@")
+    figures = {
+        "forms_sent": sum(one.values()) + sum(many.values()) + sum(flood.values()),
+        "forms_accepted": one[200] + many[200] + flood[200],
+        "refused_by_network": one[429] + many[429] + flood[429],
+        "asked_for_work": one[422] + many[422] + flood[422],
+        "forms_per_second": round(sum(one.values()) / (domain_began - began), 1),
+        "letters_to_the_victim": attack.letters("@gmail.com", "@googlemail.com", start="v"),
+        "letters_to_the_domain": attack.letters("@" + DOMAIN),
+        "domain_at_most": 10 * minutes,
+        "forms_paused": len(attack.paused()),
+        "owners_told": told,
+        "failed_requests": sum(n for counts in (one, many, flood) for status, n in counts.items() if status >= 500),
+        "waiting": attack.waiting(),
+    }
+    figures["passed"] = (
+        figures["letters_to_the_victim"] <= 3
+        and 0 < figures["letters_to_the_domain"] <= figures["domain_at_most"]
+        and flooded.id in attack.paused()
+        and told >= 1
+        and told == figures["forms_paused"]
+        and not figures["failed_requests"]
+        and not figures["waiting"]
+    )
+    return figures
+
+
+class Attack:
+    """Many projects with forms, and somebody with many networks."""
+
+    def __init__(self, stand: Stand) -> None:
+        self._stand = stand
+        self._live = stand.live
+        self._tools = task_request(stand.live.registry)
+        self.open_forms: list[Any] = []
+        session, build = self._live.session, self._live.build
+        for number in range(PROJECTS):
+            owner = build.user(f"owner@own{time.time_ns()}-{number}.test")
+            project = build.project(owner)
+            build.sender(project, is_default=True)
+            for _n in range(LISTS):
+                self.open_forms.append(
+                    service.create(
+                        session, project_id=project.id, name="Form", design=Design(),
+                        list_ids=[build.list(project, opt_in="double").id],
+                    )
+                )  # fmt: skip
+            session.commit()
+        self._paths = [page_url(self._tools, form).removeprefix("http://localhost") for form in self.open_forms]
+        self._keys = [f"{form.project_id}:{form.id}" for form in self.open_forms]
+        self._flooded = self.open_forms[0]
+
+    def send(self, wanted: Iterator[tuple[str, Any, int]]) -> Counter[int]:
+        """Send forms from as many networks as five a minute each ask for; gives how many were answered how."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            return Counter(pool.map(lambda one: self._send(*one), list(wanted)))
+
+    def _send(self, email: str, form: Any, number: int) -> int:
+        # The flooded project's other forms are left alone, so that it is seen which one is paused.
+        place = 0 if form is not None else LISTS + number % (len(self.open_forms) - LISTS)
+        network = number // 4 if form is None else 1_000_000 + number
+        stamp = proof.make(self._live.registry, self._keys[place], now=time.time() - 5, bits=8)
+        given = {"email": email, "stamp": stamp}
+        if number % 3 == 0 or form is not None:
+            given["work"] = proof.find(stamp, 8)
+        browser = self._live.client.new()
+        answer = browser.post(
+            self._paths[place], given, expect_errors=True,
+            extra_environ={"REMOTE_ADDR": f"10.{network >> 16 & 255}.{network >> 8 & 255}.{network & 255}"},
+        )  # fmt: skip
+        return int(answer.status_int)
+
+    def use_up(self, form: Any, *, left: int) -> None:
+        """As if the project had had its forms without work, and all but some with it, within this hour."""
+        for cap, keep in ((intake.free_cap(form.project_id), 0), (intake.worked_cap(form.project_id), left)):
+            self._stand.query(
+                "INSERT INTO sign_up_cap (key, times, until) VALUES (%s, array_fill(clock_timestamp(), ARRAY[%s]), "
+                "clock_timestamp() + interval '1 hour')",
+                [cap.key, cap.most - keep],
+            )
+
+    def settle(self) -> None:
+        """Wait until everything is taken in, and every letter has gone."""
+        self._stand.until(lambda: not self.waiting(), 600, "forms are taken in", pause=0.2)
+        left = "SELECT count(*) FROM message WHERE state IN ('queued', 'deferred')"
+        self._stand.until(lambda: not self._stand.query(left)[0][0], 300, "letters go out", pause=0.2)
+
+    def waiting(self) -> int:
+        return int(self._stand.query("SELECT count(*) FROM sign_up_submission WHERE state = 'waiting'")[0][0])
+
+    def paused(self) -> list[int]:
+        self._live.session.rollback()
+        found = self._live.session.query(SignUpForm.id).filter(SignUpForm.pause_reason == "flood")
+        return [row.id for row in found]
+
+    def letters(self, *ends: str, start: str = "") -> int:
+        """Letters that the relay has taken, by a part of the address."""
+        found = [one.recipient.lower() for one in self._stand.relay.delivered()]
+        return sum(any(end in one for end in ends) and one.startswith(start) for one in found)
