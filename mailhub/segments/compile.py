@@ -10,11 +10,11 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, String, and_, func, literal, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
 
 from mailhub.models import MailingList, Subscriber, SubscriberTag, Subscription, SubscriptionStatus
 from mailhub.segments import activity, custom
-from mailhub.segments.engagement import band_of
+from mailhub.segments.engagement import in_bands
 from mailhub.segments.tree import Group, Leaf, Tree
 from mailhub.segments.vocabulary import Kind
 from mailhub.suppression.service import suppressed_clause
@@ -146,7 +146,7 @@ def _activity(project_id: int, leaf: Leaf, _zone: str, now: datetime) -> Conditi
 
 
 def _engagement(project_id: int, leaf: Leaf, _zone: str, now: datetime) -> Condition:
-    found = band_of(project_id, now).in_([literal(one, String) for one in _tuple(leaf)])
+    found = in_bands(project_id, _tuple(leaf), now)
     return found if leaf.op == "any" else not_(found)
 
 

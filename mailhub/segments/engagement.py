@@ -12,11 +12,11 @@ A band is the first of these that holds:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, String, and_, case, delete, func, insert, literal, or_, select, text
+from sqlalchemy import ColumnElement, String, and_, case, delete, func, insert, literal, not_, or_, select, text
 from sqlalchemy.orm import Session
 
 from mailhub.events.service import driver_connection
@@ -63,7 +63,7 @@ def bands(dbsession: Session, project_id: int, list_id: int | None = None) -> Ba
 def band(
     *, added_at: datetime, sent: int, opened_at: datetime | None, clicked_at: datetime | None, now: datetime
 ) -> Band:
-    """The band of one person; the same as `band_of` in SQL."""
+    """The band of one person; the same as `in_bands` in SQL."""
     if added_at > now - NEW:
         return Band.NEW
     reacted = max((one for one in (opened_at, clicked_at) if one is not None), default=None)
@@ -72,25 +72,33 @@ def band(
     return Band.NEVER if sent >= LETTERS else Band.UNKNOWN
 
 
-def band_of(project_id: int, now: datetime) -> ColumnElement[str]:
-    """The band of a `Subscriber`, as a scalar; never NULL."""
+def in_bands(project_id: int, bands: Collection[str], now: datetime) -> ColumnElement[bool]:
+    """Whether a `Subscriber` is in any of these bands; never NULL. A join of one row a person, not a look-up each."""
+    row = SubscriberActivity
+    wanted = [one for one in Band if one.value in bands and one != Band.NEW]
+    mine = select(row.subscriber_id).where(row.project_id == project_id, row.subscriber_id == Subscriber.id)
+    if Band.UNKNOWN in wanted:
+        # Whoever has no row is unknown, so what is looked for is a row that says something else.
+        found = not_(mine.where(not_(_known(now).in_(_words(wanted)))).exists())
+    else:
+        found = mine.where(_known(now).in_(_words(wanted))).exists()
+    is_new = Subscriber.created_at > now - NEW
+    return or_(is_new, found) if Band.NEW.value in bands else and_(not_(is_new), found)
+
+
+def _words(bands: Collection[Band]) -> list[ColumnElement[str]]:
+    return [literal(one.value, String) for one in bands]
+
+
+def _known(now: datetime) -> ColumnElement[str]:
+    """The band that a row of activity speaks for, of somebody who is not new."""
     row = SubscriberActivity
     reacted = func.greatest(row.last_opened_at, row.last_redirected_at)
-    known = (
-        select(
-            case(
-                *((reacted > now - ago, literal(band.value, String)) for band, ago in REACTED.items()),
-                (reacted.is_not(None), literal(Band.ASLEEP.value, String)),
-                (row.sent >= LETTERS, literal(Band.NEVER.value, String)),
-                else_=literal(Band.UNKNOWN.value, String),
-            )
-        )
-        .where(and_(row.project_id == project_id, row.subscriber_id == Subscriber.id))
-        .scalar_subquery()
-    )
     return case(
-        (Subscriber.created_at > now - NEW, literal(Band.NEW.value, String)),
-        else_=func.coalesce(known, literal(Band.UNKNOWN.value, String)),
+        *((reacted > now - ago, literal(band.value, String)) for band, ago in REACTED.items()),
+        (reacted.is_not(None), literal(Band.ASLEEP.value, String)),
+        (row.sent >= LETTERS, literal(Band.NEVER.value, String)),
+        else_=literal(Band.UNKNOWN.value, String),
     )
 
 

@@ -15,7 +15,7 @@ from mailhub.models import Subscriber
 from mailhub.segments import counting, engagement, keeping, service
 from mailhub.segments.compile import condition
 from mailhub.segments.custom import anniversaries
-from mailhub.segments.engagement import band, band_of
+from mailhub.segments.engagement import band, in_bands
 from mailhub.segments.tasks import count_bands, refresh_counts
 from mailhub.segments.tree import Leaf, Tree
 from mailhub.segments.vocabulary import Band, Kind
@@ -113,9 +113,12 @@ def test_a_count_that_takes_too_long_is_given_up_and_the_transaction_goes_on(dbs
 
 def test_bands_in_sql_and_in_python_are_the_same(dbsession: Session) -> None:
     gathered = crowd.gather(dbsession, 5, 80)
-    asked = select(Subscriber.id, band_of(gathered.project_id, crowd.NOW))
-    rows = dbsession.execute(asked.where(Subscriber.project_id == gathered.project_id))
-    in_sql = {row[0]: row[1] for row in rows}
+    in_sql = {}
+    for word in Band:
+        asked = select(Subscriber.id).where(
+            Subscriber.project_id == gathered.project_id, in_bands(gathered.project_id, [word], crowd.NOW)
+        )
+        in_sql |= dict.fromkeys(dbsession.scalars(asked), word.value)
     for one in gathered.people:
         sent, _at, opened, clicked = one.activity or (0, None, None, None)
         by_hand = band(added_at=one.added, sent=sent, opened_at=opened, clicked_at=clicked, now=crowd.NOW)
