@@ -142,6 +142,8 @@ def subscribers(context: SegmentContext, request: Request) -> dict[str, Any]:
           summary="Why a person is in a segment or not")  # fmt: skip
 def explain(context: SegmentContext, request: Request) -> ExplainOut:
     query = forms.read_query(request, ExplainQuery)
+    if query.subscriber_id is None and query.email is None:
+        raise ApiProblem(422, _("Say who is meant: subscriber_id or email."))
     project_id = context.project.id
     catalog = service.load(request.dbsession, project_id, [context.segment.definition])
     tree = _parsed(context.segment.definition, catalog)

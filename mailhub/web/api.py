@@ -14,6 +14,8 @@ from pyramid.config import Configurator
 from pyramid.renderers import JSON
 from pyramid.request import Request
 
+from mailhub.web import forms
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -46,13 +48,17 @@ def endpoint(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make `view(context, request)` answer JSON. `many`: `{"results": [answer…], "next": URL or null}`.
 
-    The view returns a model, a dict or None (204). No cookie counts here, hence no CSRF token.
+    Without `body` and `form` it takes no fields, and says so. The view returns a model, a dict or None (204). No
+    cookie counts here, hence no CSRF token.
     """
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        takes_nothing = method != "GET" and body is None and form is None
         operation = Operation(route_name, method, permission, summary, body, query, answer, many, status, form)
 
         def answered(context: Any, request: Request) -> Any:
+            if takes_nothing and request.content_length:
+                forms.read_json(request, forms.Form)
             result = view(context, request)
             if result is None and status == 204:
                 return request.response.__class__(status=204)
