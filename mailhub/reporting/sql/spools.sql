@@ -19,7 +19,7 @@ LEFT JOIN mailing_list AS l ON l.project_id = v.project_id AND l.id = v.list_id
 -- of the project, their own, and of the lists that the campaign was written to and that they are or were in.
 -- binds: project_id bigint[], campaign_id bigint[], subscriber_id bigint[]
 -- reads: subscriber, project, campaign_list, mailing_list, subscription
--- measured: 4 ms for 1,000 people of 100,000, 9 ms where a list has a mode of its own
+-- measured: 4 ms for 1,000 people of 100,000
 SELECT
     s.project_id, k.campaign_id, s.id, s.email, s.email_domain,
     CASE
