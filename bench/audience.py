@@ -59,7 +59,7 @@ PAGES: dict[str, str] = {
     "filter_unconfirmed": PEOPLE + "?status=unconfirmed",
     "filter_source": PEOPLE + "?source=form",
     "filter_days": PEOPLE + "?since=2025-03-01&until=2025-03-02",
-    "filter_everything": PEOPLE + "?q=gmail&list={list_id}&tag={tag_id}&status=subscribed&source=import:3&since=2025-01-01",
+    "filter_everything": PEOPLE + "?q=gmail&list={list_id}&tag={tag_id}&status=subscribed&source=import:3&since=2025-01-01",  # noqa: E501
     "person": PEOPLE + "/{subscriber_id}",
     "lists": "/projects/{slug}/lists",
     "list": "/projects/{slug}/lists/{list_id}",
@@ -86,27 +86,31 @@ class Audience:
 
 
 _PEOPLE = """
-INSERT INTO subscriber (project_id, email, email_key, email_domain, name, fields, status, source, created_at, updated_at)
+INSERT INTO subscriber
+    (project_id, email, email_key, email_domain, name, fields, status, source, created_at, updated_at)
 SELECT p.project_id, p.email, p.email, p.domain, p.name,
-    jsonb_build_object('city', p.city, 'age', 18 + p.n %% 60, 'joined_on', (DATE '2024-01-01' + (p.n %% 700)::int)::text,
-        'vip', p.n %% 50 = 0),
+    jsonb_build_object('city', p.city, 'age', 18 + p.n %% 60, 'vip', p.n %% 50 = 0,
+        'joined_on', (DATE '2024-01-01' + (p.n %% 700)::int)::text),
     CASE p.n %% 40 WHEN 7 THEN 'unsubscribed' WHEN 9 THEN 'bounced' ELSE 'active' END,
-    CASE WHEN p.n %% 10 = 0 THEN 'form' WHEN p.n %% 997 = 1 THEN 'api' ELSE 'import:' || (1 + p.n * 20 / %(people)s) END,
+    CASE WHEN p.n %% 10 = 0 THEN 'form' WHEN p.n %% 997 = 1 THEN 'api'
+        ELSE 'import:' || (1 + p.n * 20 / %(people)s) END,
     p.at, p.at
 FROM (
     SELECT %(project)s AS project_id, n, d.domain, c.city,
-        f.first || CASE WHEN n < %(people)s / 5 THEN '.longago' ELSE '' END || '.' || l.last || n || '@' || d.domain AS email,
+        f.first || CASE WHEN n < %(people)s / 5 THEN '.longago' ELSE '' END || '.' || l.last || n || '@' || d.domain
+            AS email,
         g.given || ' ' || g.family || ' ' || n AS name,
         TIMESTAMPTZ '2024-12-01 00:00+00' + n * (INTERVAL '360 days' / %(people)s) AS at
     FROM generate_series(CAST(%(from)s AS bigint), CAST(%(upto)s AS bigint)) AS n
     CROSS JOIN LATERAL (SELECT (ARRAY['gmail.com','gmail.com','gmail.com','mail.ru','mail.ru','yandex.ru','yandex.ru',
-        'outlook.com','yahoo.com','web.de','bk.ru','icloud.com','firma-' || n %% 5000 || '.example'])[1 + (n * 7919) %% 13]
-        AS domain) AS d
-    CROSS JOIN LATERAL (SELECT (ARRAY['anna','ivan','maria','oleg','john','kate','peter','olga','max','zoe'])[1 + n %% 10]
-        AS first) AS f
+        'outlook.com','yahoo.com','web.de','bk.ru','icloud.com','firma-' || n %% 5000 || '.example'])
+        [1 + (n * 7919) %% 13] AS domain) AS d
+    CROSS JOIN LATERAL (SELECT (ARRAY['anna','ivan','maria','oleg','john','kate','peter','olga','max','zoe'])
+        [1 + n %% 10] AS first) AS f
     CROSS JOIN LATERAL (SELECT (ARRAY['smith','ivanov','petrova','miller','kim','weber','rossi','novak'])
         [1 + (n / 10) %% 8] AS last) AS l
-    CROSS JOIN LATERAL (SELECT (ARRAY['Moscow','Berlin','Paris','Kazan','Omsk','London','Riga'])[1 + n %% 7] AS city) AS c
+    CROSS JOIN LATERAL (SELECT (ARRAY['Moscow','Berlin','Paris','Kazan','Omsk','London','Riga'])
+        [1 + n %% 7] AS city) AS c
     CROSS JOIN LATERAL (SELECT (ARRAY['Анна','Иван','Мария','Олег','John','Kate'])[1 + n %% 6] AS given,
         (ARRAY['Иванова','Петров','Smith','Ким','Weber'])[1 + n %% 5] AS family) AS g
 ) AS p
@@ -187,11 +191,10 @@ def build(connection: store.Connection, slug: str, people: int) -> None:
         one("INSERT INTO mailing_list (project_id, name) VALUES (%s, %s) RETURNING id", project, f"List {n}")
         for n in range(LISTS)
     ]
-    tags = [
-        one("INSERT INTO tag (project_id, name, name_key) VALUES (%s, %s, %s) RETURNING id", project, f"Tag {n}", f"tag {n}")
-        for n in range(TAGS)
-    ]  # fmt: skip
-    for place, (name, kind) in enumerate({"city": "text", "age": "number", "joined_on": "date", "vip": "boolean"}.items()):
+    new_tag = "INSERT INTO tag (project_id, name, name_key) VALUES (%s, %s, %s) RETURNING id"
+    tags = [one(new_tag, project, f"Tag {n}", f"tag {n}") for n in range(TAGS)]
+    kinds = {"city": "text", "age": "number", "joined_on": "date", "vip": "boolean"}
+    for place, (name, kind) in enumerate(kinds.items()):
         connection.execute(
             "INSERT INTO subscriber_field (project_id, name, label, type, position) VALUES (%s, %s, %s, %s, %s)",
             (project, name, name.replace("_", " "), kind, place),

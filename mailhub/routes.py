@@ -91,9 +91,6 @@ def lists(config: Configurator) -> None:
         "/projects/{project}/subscribers/{subscriber_id}/notes/{note_id}/delete",
         factory="mailhub.lists.resources.NoteContext",
     )
-    # Public: a list's own sign-up page, and the confirmation of a double opt-in.
-    add("lists.sign_up", "/s/{token}", factory=ROOT)
-    add("lists.confirm", "/c/{token}", factory=ROOT)
     base = "/projects/{project}/lists/{list_id}/letters"
     add("lists.letters", base, factory=mailing_list)
     add("lists.letter", base + "/{kind}/{language}", factory=mailing_list)
@@ -180,6 +177,8 @@ def signup(config: Configurator) -> None:
     add("signup.page", "/s/{token}", factory=ROOT)
     add("signup.look", "/s/{token}/look.css", factory=ROOT)
     add("signup.confirm", "/c/{token}", factory=ROOT)
+
+
 def preferences(config: Configurator) -> None:
     add = config.add_route
     add("preferences.settings", "/projects/{project}/preferences", factory=PROJECT)
@@ -235,6 +234,8 @@ def stats(config: Configurator) -> None:
     add("stats.campaigns", "/projects/{project}/stats/campaigns", factory=PROJECT)
     add("stats.campaigns_csv", "/projects/{project}/stats/campaigns.csv", factory=PROJECT)
     add("stats.compare", "/projects/{project}/stats/compare", factory=PROJECT)
+    add("stats.growth", "/projects/{project}/stats/growth", factory=PROJECT)
+    add("stats.growth_csv", "/projects/{project}/stats/growth.csv", factory=PROJECT)
     add("stats.left", "/projects/{project}/stats/unsubscribed", factory=PROJECT)
     mailing_list = "mailhub.lists.resources.ListContext"
     add("stats.list", "/projects/{project}/lists/{list_id}/growth", factory=mailing_list)

@@ -49,6 +49,8 @@ _VALUES: dict[tuple[str, str], Value] = {
     ("campaign_ids", "bigint[]"): lambda s: list(s.campaign_ids),
     ("list_id", "bigint"): lambda s: s.list_id,
     ("subscriber_id", "bigint"): lambda s: s.subscriber_id,
+    ("loser_id", "bigint"): lambda s: s.subscriber_id,
+    ("winner_id", "bigint"): lambda s: s.subscriber_id + 1,
     ("message_id", "uuid"): lambda s: s.message_id,
     ("slug", "text"): lambda s: s.slug,
     ("project", "text"): lambda s: "",

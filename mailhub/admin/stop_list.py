@@ -1,4 +1,4 @@
-"""The operator's own stop list: addresses and whole domains that no project may write to; each deed is in the journal."""
+"""The operator's own stop list: addresses and whole domains that no project may write to. The journal has each deed."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ They go by the queue of single letters, where password resets go too: so many at
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from pyramid.request import Request
 from sqlalchemy import select
 
@@ -65,7 +66,7 @@ def _slice(request: Request, project_id: int, import_id: int, size: int) -> int:
             people = _people(request, row, mailing_list, after, size)
             if people:
                 for person in people:
-                    place["sent"] += sign_up.ask_to_confirm(request, project, mailing_list, person)
+                    place["sent"] += _ask(request, project, mailing_list, person, lists)
                 row.letters = place | {"list": mailing_list.id, "after": people[-1].id}
                 return len(people)
     row.letters = place
@@ -105,3 +106,20 @@ def _people(
     )
     found: Sequence[Subscriber] = request.dbsession.scalars(wanted).all()
     return found
+
+
+def _ask(
+    request: Request, project: Project, mailing_list: MailingList, person: Subscriber, lists: Sequence[MailingList]
+) -> bool:
+    """One letter for all lists of the import in which the person waits, unless the caps on such letters say no."""
+    wanted = select(Subscription.list_id).where(
+        Subscription.project_id == project.id,
+        Subscription.subscriber_id == person.id,
+        Subscription.list_id.in_([one.id for one in lists if one.archived_at is None]),
+        Subscription.status == SubscriptionStatus.UNCONFIRMED,
+    )
+    waits = set(request.dbsession.scalars(wanted))
+    if min(waits, default=mailing_list.id) < mailing_list.id:
+        return False  # asked with an earlier list
+    others = [one for one in lists if one.id in waits and one.id != mailing_list.id]
+    return sign_up.ask_to_confirm(request, project, mailing_list, person, others=others)

@@ -13,10 +13,13 @@ from sqlalchemy.orm import Session
 
 from mailhub.imports.batches import Batch, Source, refused, staged
 from mailhub.lists.tags import ensure_tags
+from mailhub.suppression import service as suppression
 
 COUNT_KEYS = ("created", "updated", "unchanged", "skipped", "rejected")
 #: Rows that were left alone on purpose stand with the rejected ones, under reasons with this beginning.
 SKIPPED = "skipped_"
+#: Addresses that are looked up on the stop lists together.
+LOOKED_UP = 2_000
 
 STAGED = (
     "COPY import_staging (project_id, import_id, line, email, email_key, email_domain, name, fields, tags, consent_at,"
@@ -64,15 +67,25 @@ _KNOWN = text(
         ORDER BY q.email_key LIMIT 1
     ) AS p ON true
     LEFT JOIN LATERAL (
-        SELECT count(*) FILTER (WHERE q.status = 'unsubscribed') = cardinality(:lists) AS has_left
-        FROM subscription AS q
-        WHERE q.project_id = :project AND q.list_id = ANY(:lists)
-            AND q.subscriber_id >= p.id AND q.subscriber_id <= p.id
-    ) AS n ON p.id IS NOT NULL
+        SELECT bool_and(coalesce(m.status = 'unsubscribed', false)) AS has_left
+        FROM unnest(CAST(:lists AS bigint[])) AS l (id)
+        LEFT JOIN LATERAL (
+            SELECT q.status FROM subscription AS q
+            WHERE q.project_id = :project AND q.list_id = l.id AND q.subscriber_id >= p.id AND q.subscriber_id <= p.id
+            ORDER BY q.subscriber_id LIMIT 1
+        ) AS m ON true
+        WHERE p.id IS NOT NULL
+    ) AS n ON true
     WHERE s.project_id = :project AND s.import_id = :import
         AND (x.id IS NOT NULL OR p.id IS NOT NULL OR s.email_key = ANY(:stopped))
     """
 ).bindparams(bindparam("lists", type_=_IDS))
+_HAS_OTHERS = text(
+    """
+    SELECT EXISTS (SELECT FROM global_suppression)
+        OR EXISTS (SELECT FROM suppression WHERE project_id = :project AND email_hash IS NOT NULL)
+    """
+)
 _LEAVE_ALONE = text(
     "DELETE FROM import_staging WHERE project_id = :project AND import_id = :import AND line = ANY(:lines)"
 ).bindparams(bindparam("lines", type_=_IDS))
@@ -83,7 +96,11 @@ _BEFORE = text(
     WITH found AS MATERIALIZED (
         SELECT p.id, p.name, p.fields, p.updated_at, s.name AS name_given, s.fields AS fields_given
         FROM unnest(CAST(:lines AS bigint[]), CAST(:people AS bigint[])) AS k (line, id)
-        JOIN import_staging AS s ON s.project_id = :project AND s.import_id = :import AND s.line = k.line
+        CROSS JOIN LATERAL (
+            SELECT q.name, q.fields, q.tags FROM import_staging AS q
+            WHERE q.project_id = :project AND q.import_id = :import AND q.line >= k.line AND q.line <= k.line
+            ORDER BY q.line LIMIT 1
+        ) AS s
         CROSS JOIN LATERAL (
             SELECT q.id, q.name, q.fields, q.updated_at FROM subscriber AS q
             WHERE q.project_id = :project AND q.id >= k.id AND q.id <= k.id ORDER BY q.id LIMIT 1
@@ -143,10 +160,11 @@ _LISTS_BEFORE = text(
     SELECT :project, :import, n.subscriber_id,
         jsonb_object_agg(n.list_id, jsonb_build_object('status', n.status, 'source', n.source))
     FROM unnest(CAST(:people AS bigint[])) AS k (id)
+    CROSS JOIN unnest(CAST(:lists AS bigint[])) AS l (id)
     CROSS JOIN LATERAL (
         SELECT q.subscriber_id, q.list_id, q.status, q.source FROM subscription AS q
-        WHERE q.project_id = :project AND q.list_id = ANY(:lists)
-            AND q.subscriber_id >= k.id AND q.subscriber_id <= k.id
+        WHERE q.project_id = :project AND q.list_id = l.id AND q.subscriber_id >= k.id AND q.subscriber_id <= k.id
+        ORDER BY q.subscriber_id LIMIT 1
     ) AS n
     WHERE n.status = 'unconfirmed'
     GROUP BY n.subscriber_id
@@ -261,16 +279,23 @@ _WOULD_CHANGE = text(
     """
     SELECT count(*)
     FROM unnest(CAST(:lines AS bigint[]), CAST(:people AS bigint[])) AS k (line, id)
-    JOIN import_staging AS s ON s.project_id = :project AND s.import_id = :import AND s.line = k.line
+    CROSS JOIN LATERAL (
+        SELECT q.name, q.fields, q.tags FROM import_staging AS q
+        WHERE q.project_id = :project AND q.import_id = :import AND q.line >= k.line AND q.line <= k.line
+        ORDER BY q.line LIMIT 1
+    ) AS s
     CROSS JOIN LATERAL (
         SELECT q.id, q.name, q.fields FROM subscriber AS q
         WHERE q.project_id = :project AND q.id >= k.id AND q.id <= k.id ORDER BY q.id LIMIT 1
     ) AS p
     CROSS JOIN LATERAL (
-        SELECT count(*) AS n, count(*) FILTER (WHERE q.status = 'unconfirmed') AS waiting
-        FROM subscription AS q
-        WHERE q.project_id = :project AND q.list_id = ANY(:lists)
-            AND q.subscriber_id >= p.id AND q.subscriber_id <= p.id
+        SELECT count(x.status) AS n, count(*) FILTER (WHERE x.status = 'unconfirmed') AS waiting
+        FROM unnest(CAST(:lists AS bigint[])) AS l (id)
+        LEFT JOIN LATERAL (
+            SELECT q.status FROM subscription AS q
+            WHERE q.project_id = :project AND q.list_id = l.id AND q.subscriber_id >= p.id AND q.subscriber_id <= p.id
+            ORDER BY q.subscriber_id LIMIT 1
+        ) AS x ON true
     ) AS n
     WHERE (:update AND (coalesce(nullif(s.name, ''), p.name) <> p.name OR NOT p.fields @> s.fields))
         OR n.n < cardinality(:lists) OR (:status = 'subscribed' AND n.waiting > 0)
@@ -323,7 +348,10 @@ def stage(dbsession: Session, source: Source, batch: Batch) -> Known:
 
     Rows that are left alone are listed too, and not in the staging any more. The same for a check and for an import.
     """
-    values = {"project": source.project_id, "import": source.import_id, "lists": list(source.list_ids), "stopped": []}
+    values = {
+        "project": source.project_id, "import": source.import_id, "lists": list(source.list_ids),
+        "stopped": _stopped(dbsession, source.project_id, batch),
+    }  # fmt: skip
     dbsession.execute(_PLAN)
     dbsession.execute(_SWEEP_OUT, values)
     connection = driver_connection(dbsession)
@@ -347,6 +375,19 @@ def stage(dbsession: Session, source: Source, batch: Batch) -> Known:
         with connection.cursor() as cursor:
             _copy(cursor, REFUSED, listed)
     return known
+
+
+def _stopped(dbsession: Session, project_id: int, batch: Batch) -> list[str]:
+    """Addresses that are stopped otherwise than by their own name on the project's list: erased people, of whom there
+    is a hash, and the operator's list. Most projects have neither, and nothing is asked then.
+    """
+    if not dbsession.execute(_HAS_OTHERS, {"project": project_id}).scalar_one():
+        return []
+    keys = [person.address.key for person in batch.people]
+    found: set[str] = set()
+    for start in range(0, len(keys), LOOKED_UP):
+        found |= suppression.suppressed_among(dbsession, project_id, keys[start : start + LOOKED_UP])
+    return sorted(found)
 
 
 def take_turn(dbsession: Session, project_id: int) -> None:

@@ -25,9 +25,9 @@ def read_rows(
     `columns` is how many cells the header has (see RowReader). `progress` is told how many of the file's bytes, as
     it lies on disk, have been read so far: at most its size.
     """
+    size = path.stat().st_size
     if reading.kind in (XLSX, ODS):
         with Archive(path, broken="broken_workbook") as archive:
-            size = path.stat().st_size
             for row in workbook_rows(archive, reading):
                 if progress is not None:
                     progress(min(archive.file.done, size))
@@ -39,7 +39,8 @@ def read_rows(
             yield from rows
             return
         for row in rows:
-            progress(counting.done)
+            # An archive's table of contents and its beginning are read more than once.
+            progress(min(counting.done, size))
             yield row
 
 

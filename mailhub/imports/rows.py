@@ -17,6 +17,8 @@ MAX_COLUMNS = 200
 MAX_CELL = 10_000
 #: A quoted cell may span so many lines; a quote that is open for longer is broken.
 MAX_LINES = 200
+#: In a file full of open quotes fewer lines are looked through for each: reading stays linear.
+MIN_LINES = 8
 #: How often an unfinished row is parsed again as lines are added.
 MAX_TRIES = 12
 #: So much of a row is shown where it is rejected.
@@ -49,6 +51,7 @@ class RowReader:
         self.columns = columns
         self._again: deque[tuple[int, str, bool]] = deque()
         self._line = 0
+        self._patience = MAX_LINES
 
     def __iter__(self) -> Iterator[Row]:
         delimiter = self._delimiter
@@ -90,7 +93,7 @@ class RowReader:
             return broken
         taken: list[tuple[int, str, bool]] = []
         joined, size, tries = [text], len(text), 0
-        while len(taken) < MAX_LINES and tries < MAX_TRIES and (given := self._next_line()) is not None:
+        while len(taken) < self._patience and tries < MAX_TRIES and (given := self._next_line()) is not None:
             taken.append(given)
             size += len(given[1])
             if not given[2] or size > MAX_ROW:
@@ -102,10 +105,12 @@ class RowReader:
             whole = "\n".join(joined)
             cells, open_quote = parse(whole, self._delimiter)
             if cells is not None and (not self.columns or len(cells) == self.columns):
+                self._patience = MAX_LINES
                 return Row(line, given[0], cells, whole[:RAW_KEPT], fault_of(whole, cells))
             if cells is not None or not open_quote:
                 break
         self._again.extendleft(reversed(taken))
+        self._patience = max(MIN_LINES, self._patience // 2)
         return broken
 
 

@@ -36,7 +36,7 @@ from mailhub.web.i18n import _, translate
 FIELD, NEW = "field:", "new:"
 MEANINGS = (
     (EMAIL, _("E-mail")),
-    (NAME, _("Name")),
+    (NAME, _("Full name")),
     (FIRST_NAME, _("First name")),
     (MIDDLE_NAME, _("Middle name")),
     (LAST_NAME, _("Last name")),

@@ -93,6 +93,7 @@ _TAGS = text(
     USING import_change AS c CROSS JOIN LATERAL jsonb_array_elements_text(c.tags_added) AS t (id)
     WHERE c.project_id = :project AND c.import_id = :import AND c.subscriber_id = ANY(:people)
         AND m.project_id = c.project_id AND m.tag_id = CAST(t.id AS bigint) AND m.subscriber_id = c.subscriber_id
+        AND m.subscriber_id = ANY(:people)
     """
 ).bindparams(bindparam("people", type_=_IDS))
 _WAITED = text(
@@ -108,7 +109,7 @@ _WAITED = text(
     )
     DELETE FROM consent AS c USING back
     WHERE c.project_id = :project AND c.subscriber_id = back.subscriber_id AND c.list_id = back.list_id
-        AND c.source = :source
+        AND c.source = :source AND c.subscriber_id = ANY(:people)
     """
 ).bindparams(bindparam("people", type_=_IDS))
 # Subscriptions that the import made for people who were there before it. Whoever has answered since is left in peace.
@@ -123,11 +124,12 @@ _JOINED = text(
     ), gone AS (
         DELETE FROM subscription AS n USING mine
         WHERE mine.is_same AND n.project_id = :project AND n.list_id = :list AND n.subscriber_id = mine.subscriber_id
+            AND n.subscriber_id = ANY(:people)
         RETURNING n.subscriber_id
     ), forgotten AS (
         DELETE FROM consent AS c USING gone
         WHERE c.project_id = :project AND c.subscriber_id = gone.subscriber_id AND c.source = :source
-            AND (c.list_id = :list OR c.list_id IS NULL)
+            AND c.subscriber_id = ANY(:people) AND (c.list_id = :list OR c.list_id IS NULL)
     ), kept AS (
         INSERT INTO import_change AS c (project_id, import_id, subscriber_id, kept)
         SELECT :project, :import, subscriber_id, 'answered' FROM mine WHERE NOT is_same

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
+from mailhub.lists.values import BadValue as NoValue
+from mailhub.lists.values import read_value
 from mailhub.models import FieldType
 
 #: The order of day, month and year in dates of a column.
@@ -31,8 +33,6 @@ _MONTH = {word: number for number, words in enumerate(_MONTHS, start=1) for word
 #: A choice is guessed where so many cells hold so few different values, none longer than this.
 ENOUGH, MAX_CHOICES, MAX_CHOICE = 50, 8, 40
 
-_NUMBER = re.compile(r"[+\-−]?(\d{1,3}(?:[ \u00a0\u202f']\d{3})+|\d+)(?:[.,](\d+))?", re.ASCII)
-_GROUPED = re.compile(r"[+\-−]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
 _DIGITS_DATE = re.compile(r"(\d{1,4})([./\-])(\d{1,2})\2(\d{1,4})(?:\s*г\.?)?", re.ASCII)
 _WORD_DATE = re.compile(r"(\d{1,2})[ \-.]+([^\W\d]+)\.?,?[ \-.]+(\d{4})(?:\s*(?:г\.?|года))?")
 _WORD_FIRST_DATE = re.compile(r"([^\W\d]+)\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")
@@ -45,6 +45,15 @@ _TIME = re.compile(
 
 class BadValue(ValueError):
     """A cell that is no value of its column's type."""
+
+
+@dataclass
+class _Field:
+    type: str
+    choices: list[str]
+
+
+_NUMBER_FIELD = _Field(FieldType.NUMBER, [])
 
 
 @dataclass(frozen=True)
@@ -78,22 +87,14 @@ def reader(field_type: str, *, choices: Sequence[str] = (), order: str = DMY) ->
 
 
 def read_number(text: str) -> int | float:
-    """`12`, `-1 234,5`, `1,234.50`; raises BadValue. A whole number stays one."""
-    text = text.strip()
-    if len(text) > 40:
+    """`12`, `-1 234,5`, `1,234.50` as everywhere in lists.values; raises BadValue, also for `1,234`."""
+    try:
+        found: int | float | None = read_value(_NUMBER_FIELD, text)
+    except NoValue:
+        found = None
+    if found is None:
         raise BadValue(text)
-    if _GROUPED.fullmatch(text) and (text.count(",") > 1 or "." in text):
-        text = text.replace(",", "")
-    match = _NUMBER.fullmatch(text)
-    if match is None:
-        raise BadValue(text)
-    whole = re.sub(r"\D", "", match[1])
-    sign = -1 if text[0] in "-−" else 1
-    if match[2] is None or not match[2].strip("0"):
-        if len(whole) > 15:
-            raise BadValue(text)
-        return sign * int(whole)
-    return sign * float(f"{whole}.{match[2]}")
+    return found
 
 
 def read_boolean(text: str) -> bool:
@@ -205,6 +206,8 @@ def guess_type(cells: Iterable[str]) -> Guess:
 
 def _is_amount(text: str) -> bool:
     """A number that is counted with; telephone numbers, post codes and card numbers are text."""
+    if not text[-1:].isdigit() or "e" in text.lower():
+        return False
     if text[:1] == "+" or (text[:1] == "0" and text[1:2].isdigit()) or sum(map(str.isdigit, text)) > 9:
         return False
     try:

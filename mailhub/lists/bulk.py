@@ -49,7 +49,15 @@ class CannotUndo(Exception):
 
 
 def ask(
-    request: Request, project: Project, whom: Whom, action: str, *, total: int = 0, most: int | None = None, **what: Any
+    request: Request,
+    project: Project,
+    whom: Whom,
+    action: str,
+    *,
+    user_id: int | None = None,
+    total: int = 0,
+    most: int | None = None,
+    **what: Any,
 ) -> ProjectJob:
     """A job that does this to them. `what`: tag, list, field, value. `most` people are changed and no more.
 
@@ -60,12 +68,11 @@ def ask(
     asked = {"action": action, "upto": upto, **whom.parameters, **what}
     if most is not None:
         asked["most"] = most
-    user_id = request.identity.user.id if request.identity.user is not None else None
     job, _new = background.ask(request, project.id, KIND, asked, total=total, user_id=user_id)
     return job
 
 
-def ask_undo(request: Request, job: ProjectJob) -> ProjectJob:
+def ask_undo(request: Request, job: ProjectJob, *, user_id: int | None = None) -> ProjectJob:
     """A job that takes back what this one has done. Raises CannotUndo, background.TooManyJobs."""
     if job.kind != KIND or bulk_actions.ACTIONS[job.parameters["action"]].undo is None:
         raise CannotUndo("final")
@@ -74,7 +81,6 @@ def ask_undo(request: Request, job: ProjectJob) -> ProjectJob:
     total = changes_left(request.dbsession, job)
     if not total:
         raise CannotUndo("undone")
-    user_id = request.identity.user.id if request.identity.user is not None else None
     undo, _new = background.ask(request, job.project_id, UNDO, {"job": job.id}, total=total, user_id=user_id)
     return undo
 

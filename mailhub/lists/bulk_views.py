@@ -18,6 +18,7 @@ from mailhub.lists.filters import NAMES, PeopleFilter, scope_of
 from mailhub.lists.forms import RowIdText, Text
 from mailhub.lists.resources import BulkContext
 from mailhub.lists.search import Search, Total
+from mailhub.lists.table_views import user_id
 from mailhub.models import MailingList, ProjectJob, Subscriber, SubscriberField, Tag, User
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
@@ -94,7 +95,7 @@ def start(context: ProjectContext, request: Request) -> Any:
     try:
         job = bulk.ask(
             request, context.project, whom, act, total=0 if total.more else total.n,
-            most=total.n if act == "delete" else None, **what,
+            most=total.n if act == "delete" else None, user_id=user_id(request), **what,
         )  # fmt: skip
     except background.TooManyJobs:
         request.response.status_int = 409
@@ -247,7 +248,7 @@ def cancel(context: BulkContext, request: Request) -> Any:
 @view_config(route_name="lists.bulk_undo", request_method="POST", permission="subscribers:edit")
 def undo(context: BulkContext, request: Request) -> Any:
     try:
-        made = bulk.ask_undo(request, context.job)
+        made = bulk.ask_undo(request, context.job, user_id=user_id(request))
     except bulk.CannotUndo:
         request.notice(_("There is nothing left to be taken back."), "warn")
         return htmx.redirect(request, job_url(request, context.job))

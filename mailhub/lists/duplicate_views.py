@@ -14,6 +14,7 @@ from mailhub.lists.fields import fields_of, show_value
 from mailhub.lists.resources import DuplicateContext, SubscriberContext
 from mailhub.lists.service import find_by_address
 from mailhub.lists.subscriber_views import person_url
+from mailhub.lists.table_views import user_id
 from mailhub.mail.address import InvalidAddress, parse_address
 from mailhub.models import Subscriber
 from mailhub.security.audit import note
@@ -55,7 +56,7 @@ def index(context: ProjectContext, request: Request) -> Any:
 @view_config(route_name="lists.duplicates", request_method="POST", permission="subscribers:edit")
 def search(context: ProjectContext, request: Request) -> Any:
     try:
-        duplicates.ask(request, context.project.id)
+        duplicates.ask(request, context.project.id, user_id=user_id(request))
     except background.TooManyJobs:
         request.notice(_("Too much is going on: wait until a job has ended."), "warn")
     return htmx.redirect(request, duplicates_url(request))

@@ -72,9 +72,8 @@ class Pair:
     second: Subscriber
 
 
-def ask(request: Request, project_id: int) -> ProjectJob:
+def ask(request: Request, project_id: int, *, user_id: int | None = None) -> ProjectJob:
     """A search over everybody, as a job. Raises background.TooManyJobs."""
-    user_id = request.identity.user.id if request.identity.user is not None else None
     job, _new = background.ask(request, project_id, KIND, {}, user_id=user_id)
     return job
 

@@ -94,6 +94,7 @@ def ask(
     field: SubscriberField,
     step: str,
     *,
+    user_id: int | None = None,
     kind: str = "",
     choices: Sequence[str] = (),
     drop: bool = False,
@@ -103,7 +104,6 @@ def ask(
     """
     upto = request.dbsession.scalar(select(func.max(Subscriber.id)).where(Subscriber.project_id == field.project_id))
     asked = {"field": field.name, "step": step, "type": kind, "choices": list(choices), "drop": drop, "upto": upto or 0}
-    user_id = request.identity.user.id if request.identity.user is not None else None
     job, _new = background.ask(request, field.project_id, KIND, asked, user_id=user_id)
     return job
 

@@ -13,6 +13,7 @@ from mailhub.lists import field_changes
 from mailhub.lists.fields import MAX_LABEL, TooManyFields, clean_field_name, declare_fields, fields_of
 from mailhub.lists.forms import Text, one_line
 from mailhub.lists.resources import FieldContext
+from mailhub.lists.table_views import user_id
 from mailhub.models import FieldType, SubscriberField
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
@@ -161,7 +162,7 @@ def delete(context: FieldContext, request: Request) -> Any:
 def _asked(context: FieldContext, request: Request, step: str, **what: Any) -> Any:
     field = context.field
     try:
-        job = field_changes.ask(request, field, step, **what)
+        job = field_changes.ask(request, field, step, user_id=user_id(request), **what)
     except background.TooManyJobs:
         request.notice(_("Too much is going on: wait until a job has ended."), "warn")
     else:

@@ -146,14 +146,6 @@ def joined_between(scope: Scope, wanted: PeopleFilter) -> list[ColumnElement[boo
     return found
 
 
-def search_condition(words: Sequence[str]) -> ColumnElement[bool] | None:
-    """The part of the search that an index answers: words of three letters and more, else the address's beginning."""
-    if not words:
-        return None
-    long = [word for word in words if len(word) >= TRIGRAM]
-    return and_(*map(_somewhere, long)) if long else _beginning(words[0])
-
-
 def _matches(words: Sequence[str]) -> ColumnElement[bool]:
     """Every word is somewhere in the address or the name; where all are short, the first begins the address."""
     if all(len(word) < TRIGRAM for word in words):

@@ -95,7 +95,7 @@ def send_confirmation(
         confirm_url=confirm_url(request, mailing_list, person.id, submission_id),
         days=CONFIRM_DAYS,
     )
-    deliver(request, project, written, to_email=person.email, subscriber_id=person.id, tag="list_confirmation")
+    deliver(request, project, written, to_email=person.email, subscriber_id=person.id, tag="confirm_subscription")
 
 
 def send_welcome(

@@ -10,14 +10,14 @@ planner, left alone with a LIMIT, guesses which of the two it is and is wrong by
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select, true, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from mailhub.lists.filters import LIST_STATUSES, PERSON_STATUSES, PeopleFilter, Scope, joined_between, search_condition
+from mailhub.lists.filters import LIST_STATUSES, PERSON_STATUSES, PeopleFilter, Scope, joined_between
 from mailhub.lists.filters import conditions as conditions_of
 from mailhub.models import ListCount, Subscriber, SubscriberCount, SubscriberTag, Subscription, Tag
 from mailhub.web.paging import Page, cursor, read_cursor
@@ -96,10 +96,10 @@ class Search:
             return Total(COUNT_LIMIT, True)
         if self._edge(order, None, size) is None:
             return Total(n)
-        few = self._few
-        if few is None or n > COUNT_LIMIT // 20:
-            return Total(n, n > 0)
-        n = self._count(few)
+        if n > COUNT_LIMIT // 20 or not self._is_rare:
+            return Total(n, True)
+        some = self._everybody().limit(COUNT_LIMIT + 1).subquery()
+        n = int(self.dbsession.scalar(select(func.count()).select_from(some)) or 0)
         return Total(min(n, COUNT_LIMIT), n > COUNT_LIMIT)
 
     def count_all(self) -> int:
@@ -143,8 +143,8 @@ class Search:
             if edge is None:
                 return found
             place, step = edge, step + 1
-            if step == 2 and self._few is not None:
-                return found + self._read(self._few, order, place, most - len(found))
+            if step == 2 and self._is_rare:
+                return found + self._all_sorted(order, place, most - len(found))
 
     def _walk(self, order: Order, place: tuple[Any, ...] | None) -> Select[Any]:
         """Everybody who may fit, in the page's order from a place on: only columns of the index that has it."""
@@ -189,19 +189,31 @@ class Search:
         ordered = all(key.key in ids.c for key in order.keys)
         return order.sorted(found, tuple((ids if ordered else person).c[key.key] for key in order.keys))
 
-    @cached_property
-    def _few(self) -> Any:
-        """The ids of a set that is probably small and holds everybody who fits; None where no index knows one."""
+    @property
+    def _is_rare(self) -> bool:
+        """Whether an index knows a set that is probably small and holds everybody who fits."""
+        return (self._driver.n is not None and self._driver.n <= FEW) or bool(self.wanted.words)
+
+    def _everybody(self) -> Any:
+        """Everybody who fits, by the index that knows them and not by the one that has the page's order."""
         if self._driver.n is not None and self._driver.n <= FEW:
-            return self._driver.rows.subquery()
-        search = search_condition(self.wanted.words)
-        if search is None:
-            return None
-        hits = select(Subscriber.id, Subscriber.created_at, Subscriber.email_key)
-        # Materialized: by a bitmap of the index, at one go, and not in the page's order until fifty are found.
-        return (
-            hits.where(Subscriber.project_id == self.scope.project_id, search).cte("hits").prefix_with("MATERIALIZED")
+            return self._people(self._driver.rows.subquery(), None, None, whole=True)
+        found = select(Subscriber).where(Subscriber.project_id == self.scope.project_id)
+        return found.where(*conditions_of(self.scope, self.wanted))
+
+    def _all_sorted(self, order: Order, place: tuple[Any, ...] | None, most: int) -> list[Subscriber]:
+        if self._driver.n is not None and self._driver.n <= FEW:
+            return self._read(self._driver.rows.subquery(), order, place, most)
+        found = self._everybody()
+        if place is not None:
+            found = found.where(order.beyond(order.keys, place))
+        # An expression that no index has the order of: PostgreSQL would otherwise walk through the project in that
+        # order until it has found the page's fifty, which are rare.
+        unordered = tuple(
+            func.concat(key, "") if key.key == "email_key" else key + (timedelta(0) if key.key == "created_at" else 0)
+            for key in order.keys
         )
+        return list(self.dbsession.scalars(order.sorted(found, unordered).limit(most)))
 
     @cached_property
     def _driver(self) -> Driver:

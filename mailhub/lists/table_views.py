@@ -66,7 +66,7 @@ def subscribers(context: ProjectContext, request: Request) -> dict[str, Any]:
     page = search.page(sort=sort, after=request.GET.get("after"), limit=PAGE_SIZE)
     total = Total(len(page.rows)) if page.next is None and "after" not in request.GET else search.count()
     fields = fields_of(dbsession, project.id)
-    keys = table_columns.chosen(dbsession, project.id, _user_id(request), request.GET.get("cols"))
+    keys = table_columns.chosen(dbsession, project.id, user_id(request), request.GET.get("cols"))
     shown = table_columns.shown_columns(keys, fields)
     ids, shows = [row.id for row in page.rows], {column.key for column in shown}
     answer: dict[str, Any] = {
@@ -77,7 +77,7 @@ def subscribers(context: ProjectContext, request: Request) -> dict[str, Any]:
         "columns": shown,
         "sources": source_names(request, {row.source for row in page.rows} - {""}) if "source" in shows else {},
         "all_columns": table_columns.all_columns(fields),
-        "views": table_columns.views_of(dbsession, project.id, _user_id(request)),
+        "views": table_columns.views_of(dbsession, project.id, user_id(request)),
         "view_query": table_columns.view_query,
         "view_id": request.GET.get("view", ""),
         "back": _back(request),
@@ -118,9 +118,9 @@ def choose_columns(context: ProjectContext, request: Request) -> Any:
     form = forms.read(request, ColumnsForm)
     keys: list[str] = form.value.columns if form.value is not None else list(table_columns.DEFAULT)
     known = {column.key for column in table_columns.all_columns(fields_of(request.dbsession, context.project.id))}
-    user_id = _user_id(request)
-    if user_id is not None:
-        table_columns.choose(request.dbsession, context.project.id, user_id, [key for key in keys if key in known])
+    owner = user_id(request)
+    if owner is not None:
+        table_columns.choose(request.dbsession, context.project.id, owner, [key for key in keys if key in known])
     query = _query_of(form.values.get("back", ""))
     query.pop("cols", None)
     return htmx.redirect(request, _table_url(request, query))
@@ -130,16 +130,16 @@ def choose_columns(context: ProjectContext, request: Request) -> Any:
 def save_view(context: ProjectContext, request: Request) -> Any:
     """Keep the table as it is, for oneself or for the team."""
     form = forms.read(request, ViewForm)
-    query, user_id = _query_of(form.values.get("back", "")), _user_id(request)
-    if form.value is None or user_id is None:
+    query, owner = _query_of(form.values.get("back", "")), user_id(request)
+    if form.value is None or owner is None:
         request.notice(_("Give the view a name of at most 80 characters."), "bad")
         return htmx.redirect(request, _table_url(request, query))
-    keys = table_columns.chosen(request.dbsession, context.project.id, user_id, query.get("cols"))
+    keys = table_columns.chosen(request.dbsession, context.project.id, owner, query.get("cols"))
     try:
         kept = table_columns.save_view(
             request.dbsession,
             project_id=context.project.id,
-            user_id=user_id,
+            user_id=owner,
             name=form.value.name,
             shared=form.value.shared is not None,
             query=query,
@@ -158,7 +158,7 @@ def save_view(context: ProjectContext, request: Request) -> Any:
 def delete_view(context: ViewContext, request: Request) -> Any:
     """One's own; of the team's also by whoever may change people."""
     view = context.view
-    if view.user_id != _user_id(request) and not request.has_permission("subscribers:edit"):
+    if view.user_id != user_id(request) and not request.has_permission("subscribers:edit"):
         raise HTTPNotFound()
     if view.shared:
         note(request, "subscriber_view.deleted", view, name=view.name)
@@ -182,5 +182,6 @@ def _table_url(request: Request, query: dict[str, str]) -> str:
     return str(request.route_path("lists.subscribers", project=request.project.slug, _query=query))
 
 
-def _user_id(request: Request) -> int | None:
+def user_id(request: Request) -> int | None:
+    """Who is signed in; None for a key of the API."""
     return request.user.id if request.user is not None else None

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from mailhub.delivery import service as delivery
 from mailhub.delivery.tasks import send_due
-from mailhub.lists.letters import write
+from mailhub.lists.speaking import write
 from mailhub.models import MessageKind, Project, Queue, Sender
 from mailhub.preferences.links import LINK_SECONDS
 

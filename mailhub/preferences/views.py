@@ -19,7 +19,8 @@ from pyramid.view import view_config
 
 from mailhub.lists.fields import written_value
 from mailhub.lists.forms import ADDRESS_FAULTS
-from mailhub.lists.letters import public_url
+from mailhub.lists.letters import send_goodbyes
+from mailhub.lists.speaking import public_url
 from mailhub.mail.address import InvalidAddress, parse_address
 from mailhub.models import Tracking
 from mailhub.preferences import address, caps, letters, links, service
@@ -93,12 +94,18 @@ _Fields = dict[str, list[str]]
 def _lists(request: Request, found: Opened, fields: _Fields, visit: Visit) -> str:
     wanted = {int(one) for one in fields.get("lists", []) if one.isascii() and one.isdigit() and len(one) < 19}
     joined, left = service.choose_lists(request.dbsession, found.project, found.person, found.claims, wanted, visit)
+    _say_goodbye(request, found, left)
     return "lists" if joined or left else "same"
 
 
 def _leave_all(request: Request, found: Opened, _fields: _Fields, visit: Visit) -> str:
-    service.leave(request.dbsession, found.project, found.person, found.claims, None, visit)
+    left = service.leave(request.dbsession, found.project, found.person, found.claims, None, visit)
+    _say_goodbye(request, found, left)
     return "left"
+
+
+def _say_goodbye(request: Request, found: Opened, left: list[int]) -> None:
+    send_goodbyes(request, project_id=found.project.id, subscriber_id=found.person.id, list_ids=left)
 
 
 def _pause(request: Request, found: Opened, fields: _Fields, visit: Visit) -> str:

@@ -12,7 +12,7 @@ from mailhub.lists.resources import SubscriberContext
 from mailhub.models import Erasure, ErasureWay
 from mailhub.privacy import bundle, person, service
 from mailhub.privacy.resources import ErasureContext
-from mailhub.privacy.schema import ErasureOut, ErasuresIn, ErasuresOut, PageQuery, erasure_out
+from mailhub.privacy.schema import ErasureOut, ErasuresIn, ErasuresOut, NothingIn, PageQuery, erasure_out
 from mailhub.privacy.tasks import erase_due
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
@@ -34,9 +34,10 @@ def data(context: SubscriberContext, request: Request) -> dict[str, Any]:
     return found
 
 
-@endpoint("api.subscriber_erase", "POST", permission="subscribers:erase", answer=ErasureOut, status=202,
+@endpoint("api.subscriber_erase", "POST", permission="subscribers:erase", body=NothingIn, answer=ErasureOut, status=202,
           summary="Erase a person for good; the numbers of campaigns stay")  # fmt: skip
 def erase(context: SubscriberContext, request: Request) -> ErasureOut:
+    forms.read_json(request, NothingIn)
     sealer = sealer_of(request.registry.mailhub)
     erasure, _new = service.ask(
         request.dbsession, sealer, project_id=context.project.id, person=context.subscriber, way=ErasureWay.API

@@ -18,6 +18,10 @@ class ErasuresIn(Form):
     ids: list[Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]] = Field(default=[], max_length=500)
 
 
+class NothingIn(Form):
+    """A deed that needs no words."""
+
+
 class ErasureOut(Form):
     """`state` waiting, erasing, following, done, withdrawn. There is no address in it."""
 

@@ -19,6 +19,8 @@ class ListDay:
     unsubscribed: int
     removed: int
     subscribed: int
+    #: People who became unreachable; they stay subscribed.
+    bounced: int = 0
 
     @property
     def left(self) -> int:
@@ -28,6 +30,16 @@ class ListDay:
     @property
     def net(self) -> int:
         return self.joined - self.left
+
+
+@dataclass(frozen=True, slots=True)
+class SourceGrowth:
+    """What happened to people who had come by one way: form, import, api, hand, other."""
+
+    source: str
+    joined: int
+    left: int
+    bounced: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +75,23 @@ class ListDifference:
 def list_days(dbsession: Session, project_id: int, list_id: int, since: date, until: date) -> list[ListDay]:
     """A list's days of the half-open range, days without a change included, oldest first."""
     binds = {"project_id": project_id, "list_id": list_id, "since": since, "until": until}
-    rows = dbsession.execute(SQL["list_days"].text, binds)
-    return [ListDay(day, joined, left, removed, int(subscribed)) for day, joined, left, removed, subscribed in rows]
+    return [ListDay(day, *map(int, numbers)) for day, *numbers in dbsession.execute(SQL["list_days"].text, binds)]
+
+
+def project_list_days(dbsession: Session, project_id: int, since: date, until: date) -> list[ListDay]:
+    """The same of all the project's lists in use together; who is in two lists counts twice."""
+    binds = {"project_id": project_id, "since": since, "until": until}
+    rows = dbsession.execute(SQL["project_list_days"].text, binds)
+    return [ListDay(day, *map(int, numbers)) for day, *numbers in rows]
+
+
+def growth_sources(
+    dbsession: Session, project_id: int, list_id: int | None, since: date, until: date
+) -> list[SourceGrowth]:
+    """By which ways people came, left and bounced on the days of the half-open range: of a list, or of all in use."""
+    binds = {"project_id": project_id, "list_id": list_id, "since": since, "until": until}
+    rows = dbsession.execute(SQL["growth_sources"].text, binds)
+    return [SourceGrowth(source, *map(int, numbers)) for source, *numbers in rows]
 
 
 def lists_growth(dbsession: Session, project_id: int, since: date, until: date) -> list[ListGrowth]:

@@ -70,7 +70,7 @@ def label_of(request: Request, name: str, label: str, field: Any) -> str:
         return label
     if field is not None:
         return str(field.label or field.name)
-    return translate(request, _("E-mail") if name == "email" else _("Name"))
+    return translate(request, _("E-mail") if name == "email" else _("Your name"))
 
 
 def translate_any(request: Request, message: Any) -> str:

@@ -163,7 +163,7 @@ def _posted_rows(request: Request, fields: Sequence[SubscriberField]) -> list[Ro
 def _label(name: str, known: dict[str, SubscriberField]) -> Any:
     if name in known:
         return known[name].label or name
-    return _("E-mail") if name == "email" else _("Name")
+    return _("E-mail") if name == "email" else _("Your name")
 
 
 def _input_of(path: list[str], used: Sequence[str], slots: Sequence[int]) -> str:

@@ -10,7 +10,7 @@ from mailhub.signup.design import Colours
 
 _SHEET = """\
 :root{{color-scheme:{scheme};--brand:{button};--ink:{text};--ink-2:{text};--bg:{page};--surface:{card};\
---line:{edge};--ok:{good};--bad:{bad}}}
+--line:color-mix(in srgb,{text} 16%,{card});--ok:{good};--bad:{bad}}}
 body{{background:{page};color:{text}}}
 button,.btn{{color:{button_text}}}
 .btn-quiet{{color:{text};border-color:{edge}}}

@@ -15,7 +15,7 @@ REASONS = tuple(reason.value for reason in SuppressionReason)
 
 @dataclass(frozen=True)
 class Row:
-    """An entry with what stands beside it. `event_at`: when the event happened, None where it is kept no more."""
+    """An entry with what stands beside it; `event_type` is None where the event is kept no more."""
 
     entry: Suppression
     campaign_name: str | None
@@ -40,8 +40,6 @@ def entries(
     limit: int,
 ) -> list[Row]:
     """A page of the list, the newest first; with `prefix` by address, and then `after` is the last one seen.
-
-    Measured: 3 ms with 100,000 entries.
     """
     conditions: list[ColumnElement[bool]] = [Suppression.project_id == project_id]
     if reason:

@@ -23,8 +23,8 @@ class Read:
     shown: list[str] = field(default_factory=list)
 
 
-def read(lines: Iterable[str]) -> Read:
-    """The addresses of the lines: all of a line are taken. Blank lines and a header are no fault."""
+def read(lines: Iterable[str], *, from_start: bool = True) -> Read:
+    """The addresses of the lines: all of a line are taken. Blank lines and a header (`from_start`) are no fault."""
     found = Read()
     seen: set[str] = set()
     for number, line in enumerate(lines):
@@ -35,7 +35,7 @@ def read(lines: Iterable[str]) -> Read:
             if key not in seen:
                 seen.add(key)
                 found.keys.append(key)
-        if not keys and (number > 0 or "@" in line):
+        if not keys and (number > 0 or not from_start or "@" in line):
             found.wrong += 1
             if len(found.shown) < MOST_SHOWN:
                 found.shown.append(line.strip()[:80])

@@ -63,7 +63,7 @@ def add_all(request: Request, job: Running) -> dict[str, Any]:
         file.seek(int(job.place.get("at", 0)))
         while lines := list(itertools.islice(iter(file.readline, b""), SLICE)):
             at = file.tell()
-            found = read(_texts(lines))
+            found = read(_texts(lines), from_start=not job.place)
             with request.tm:
                 changed = service.suppress_many(request.dbsession, job.project_id, found.keys, entry)
                 totals = {

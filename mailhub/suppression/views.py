@@ -83,7 +83,8 @@ def add(context: ProjectContext, request: Request) -> Any:
         given.reason, given.note, user_id=request.user.id, expires_at=end_of(given.days, datetime.now(UTC))
     )
     stream: Any = None
-    if upload is not None and not isinstance(upload, str) and upload.filename:
+    # Without a file browsers send an empty part, which is bytes.
+    if getattr(upload, "filename", None):
         stream = upload.file
         size = stream.seek(0, io.SEEK_END)
         stream.seek(0)

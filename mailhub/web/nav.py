@@ -48,7 +48,7 @@ DOORS: tuple[tuple[str, tuple[Door, ...]], ...] = (
                 "stats.overview",
                 "house",
                 "project:view",
-                ("stats.overview", "stats.campaigns", "stats.left"),
+                ("stats.overview", "stats.campaigns", "stats.left", "stats.growth"),
             ),
             Door(
                 _("Campaigns"),

@@ -53,12 +53,29 @@ def import_people(page: Page, people: Path) -> None:
     page.goto(page.url.partition("/lists/")[0] + f"/imports/new?list={page.url.rpartition('/')[2]}")
     page.locator("[name=file]").set_input_files(people)
     page.locator("main form button[type=submit]").first.click()
-    page.wait_for_url("**/columns")
-    page.locator("[name=consent]").check()
-    page.locator("button[name=action][value=start], main form button.btn-primary").first.click()
+    # The steps by the keyboard alone: what is to be pressed has the focus after so many tabs, whatever else is there.
+    for step, then in (("reading", "columns"), ("columns", "rules")):
+        page.wait_for_url(f"**/{step}")
+        press(page, "main form button.btn-primary", "Enter")
+        page.wait_for_url(f"**/{then}")
+    press(page, "[name=consent]", "Space")
+    press(page, "main form button.btn-primary", "Enter")
+    page.wait_for_url("**/check")
+    expect(page.locator("#decide button.btn-primary")).to_contain_text("60", timeout=30_000)
+    press(page, "#decide button.btn-primary", "Enter")
     page.wait_for_url(re.compile(r"/imports/\d+$"))
     expect(page.locator("main")).to_contain_text("60", timeout=30_000)
     expect(page.locator("main")).to_contain_text("no address", timeout=30_000)
+
+
+def press(page: Page, wanted: str, key: str) -> None:
+    """Tab until the first element that is wanted has the focus, and press a key."""
+    for _tab in range(80):
+        page.keyboard.press("Tab")
+        if page.locator(wanted).first.evaluate("element => element === document.activeElement"):
+            page.keyboard.press(key)
+            return
+    raise AssertionError(f"{wanted} cannot be reached by the keyboard")
 
 
 def write(page: Page, running: Running) -> None:

@@ -165,7 +165,7 @@ def test_signing_in_passes_the_checks(site: Site, language: str) -> None:
         assert page.locator("html").get_attribute("lang") == language
 
 
-@pytest.mark.parametrize("route", ["accounts.sign_in", "lists.sign_up", "tracking.unsubscribe", "no such page"])
+@pytest.mark.parametrize("route", ["accounts.sign_in", "signup.page", "tracking.unsubscribe", "no such page"])
 def test_a_page_that_comes_slowly_does_not_jump(site: Site, route: str) -> None:
     """What is painted before the page's end has come stays where it is."""
     world = site.worlds["en"]

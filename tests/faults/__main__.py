@@ -27,7 +27,9 @@ def hold(drill: Drill, broker: str, people: int | None, turns: int | None) -> Fi
         options = dict(drill.options)
         if drill.around is not None:
             options |= drill.around(stack)
-        stand = stack.enter_context(Stand(folder, broker=broker, **options))
+        stand = Stand(folder, broker=broker, **options)
+        if drill.needs_stand:
+            stack.enter_context(stand)
         stand.people, stand.turns = people or drill.people, turns or drill.turns
         began = time.monotonic()
         try:

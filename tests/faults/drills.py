@@ -16,7 +16,8 @@ class Drill:
     """What `python -m tests.faults NAME` holds.
 
     `people` and `turns` are the full form's size; `options` are the stand's. `around` gives further options and must
-    be closed afterwards. A drill of a broker that can be away `needs_rabbitmq`.
+    be closed afterwards. A drill of a broker that can be away `needs_rabbitmq`; one of no process at all does without
+    a stand that is set up.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Drill:
     people: int = 5000
     turns: int = 20
     needs_rabbitmq: bool = False
+    needs_stand: bool = True
     options: dict[str, Any] = field(default_factory=dict)
     around: Callable[[Any], Any] | None = None
 
@@ -36,13 +38,15 @@ DRILLS: dict[str, Drill] = {}
 #: The rooms of the fire house, in the order in which `all` goes through them.
 MODULES = (
     "kills", "services", "refusals", "hostile_relays", "promises", "mayhem", "retention", "hits", "recount", "reports",
+    "bombing", "csv_fuzz",
     "segments", "bombing",
 )  # fmt: skip
 
 
 def drill(**options: Any) -> Callable[[Callable[[Stand], Figures]], Callable[[Stand], Figures]]:
     """Declare a drill; what is not a field of `Drill` is an option of its stand."""
-    own = {name: options.pop(name) for name in ("people", "turns", "needs_rabbitmq", "around") if name in options}
+    names = ("people", "turns", "needs_rabbitmq", "needs_stand", "around")
+    own = {name: options.pop(name) for name in names if name in options}
 
     def declare(function: Callable[[Stand], Figures]) -> Callable[[Stand], Figures]:
         DRILLS[function.__name__] = Drill(function.__name__, function, options=options, **own)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.broker import rabbitmq_is_installed
+from tests.faults.csv_fuzz import fuzz, summed
 from tests.faults.drills import load
 from tests.faults.refusals import PATIENCE
 from tests.faults.stand import Stand
@@ -102,6 +103,11 @@ def test_hits_survive_the_server_and_the_database(embedded: Stand) -> None:
 
 def test_heavy_reports_leave_the_site_alone(embedded: Stand) -> None:
     hold(embedded, "reports", 20_000)
+
+
+def test_whatever_is_uploaded_is_accepted_or_listed(tmp_path: Path) -> None:
+    figures = summed([vars(fuzz(tmp_path, 1, range(300)))])
+    assert figures["passed"], json.dumps(figures)
 
 
 def test_list_bombs_stay_within_their_caps(embedded: Stand) -> None:

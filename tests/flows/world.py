@@ -19,6 +19,8 @@ from mailhub.delivery.ids import new_message_id
 from mailhub.events.marking import Mark, mark_in
 from mailhub.events.service import Event, append_in
 from mailhub.imports import service as imports
+from mailhub.imports.columns import guess_mapping
+from mailhub.imports.rules import Rules
 from mailhub.jobs import files
 from mailhub.mail.lane import LANES
 from mailhub.mail.tokens import Kind, Signer
@@ -32,9 +34,11 @@ from mailhub.models import (
     CampaignStats,
     CampaignVersion,
     ChunkLease,
-    GlobalSuppression,
     Erasure,
+    GlobalSuppression,
+    ImportList,
     ImportRejectedRow,
+    JobState,
     Link,
     ListLetter,
     Message,
@@ -55,9 +59,15 @@ from mailhub.models import (
     SignUpFormList,
     SignUpSubmission,
     StatsShare,
+    SubscriberChange,
+    SubscriberDuplicate,
     SubscriberField,
     SubscriberImport,
+    SubscriberNote,
+    SubscriberTag,
+    SubscriberView,
     Suppression,
+    Tag,
     User,
     WebSession,
 )
@@ -187,6 +197,8 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
     ]  # fmt: skip
     joining = build.subscriber(project, f"waiting@mail-{slug}.test", lists=[partners], status="unconfirmed")
     session.add(SubscriberField(project_id=project.id, name="city", label="City"))
+    session.add(SubscriberField(project_id=project.id, name=f"size_{slug}", label="Size", type="number", position=1))
+    crowd = _crowd(session, project, owner, people)
     form, submission, flooded = _forms(session, project, partners, joining)
     draft = build.campaign(project, lists=[readers], sender_id=sender.id, html=HTML, name="Spring news")
     empty = build.campaign(project, name="Empty draft", subject="", html="")
@@ -268,6 +280,12 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "share_id": str(share.id),
         "segment_id": str(segment.id),
         "table": "report",
+        "field": f"size_{slug}",
+        "tag_id": str(crowd["tag"]),
+        "view_id": str(crowd["view"]),
+        "note_id": str(crowd["note"]),
+        "duplicate_id": str(crowd["duplicate"]),
+        "job_id": str(crowd["job"]),
         "form_id": str(form.id),
         "submission_id": str(submission.id),
         "kind": "confirmation",
@@ -283,7 +301,13 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "stats.campaign_csv": {"campaign_id": str(sent.id), "table": "report"},
         "stats.share_revoke": {"campaign_id": str(sent.id)},
     }
-    world.queries = {"stats.compare": (f"?a={sent.id}&b={sending.id}",), "stats.overview": ("?days=7",)}
+    world.queries = {
+        "stats.compare": (f"?a={sent.id}&b={sending.id}",),
+        "stats.overview": ("?days=7",),
+        "lists.bulk": ("?act=delete&all=1&q=person",),
+        "lists.subscriber_merge": (f"?with={people[1].email}",),
+        "lists.subscriber_field": ("?name=city",),
+    }
     world.queries["segments.show"] = (f"?q={people[0].email}",)
     world.others = [
         ("list_id", str(partners.id), "double opt-in"),
@@ -323,6 +347,27 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "stats.shared": share_token,
     }
     return world
+
+
+def _crowd(session: Session, project: Project, owner: User, people: list[Any]) -> dict[str, int]:
+    """What a team keeps beside its people: a tag, a note, a view, a pair, a change that was made."""
+    ids = {"project_id": project.id}
+    tag = Tag(**ids, name="VIP", name_key="vip")
+    note = SubscriberNote(**ids, subscriber_id=people[0].id, user_id=owner.id, author=owner.name, body="Called twice.")
+    view = SubscriberView(**ids, user_id=owner.id, name="From Kazan", shared=True, query={"q": "mail"},
+                          columns=["name", "field:city"])  # fmt: skip
+    pair = SubscriberDuplicate(**ids, first_id=people[2].id, second_id=people[3].id, reason="alias")
+    session.add_all([tag, note, view, pair])
+    session.flush()
+    job = ProjectJob(**ids, kind="people", parameters={"action": "tag_add", "tag": tag.id, "ids": [], "upto": 0},
+                     state=JobState.DONE, done=3, total=3, result={"changed": 1}, requested_by=owner.id,
+                     finished_at=datetime.now(UTC), expires_at=datetime.now(UTC) + timedelta(days=7))  # fmt: skip
+    session.add(job)
+    session.flush()
+    session.add(SubscriberTag(**ids, tag_id=tag.id, subscriber_id=people[0].id))
+    session.add(SubscriberChange(**ids, job_id=job.id, subscriber_id=people[0].id, after={"at": "2026-01-01T00:00Z"}))
+    session.commit()
+    return {"tag": tag.id, "note": note.id, "view": view.id, "duplicate": pair.id, "job": job.id}
 
 
 def _forms(
@@ -530,24 +575,38 @@ def _imports(
     waiting = imports.create_import(
         session, project_id=project.id, list_id=list_id, file_name="new people.csv", upload=upload, user_id=owner.id
     )
+    imports.save_mapping(session, waiting, guess_mapping(upload.head))
+    rules = Rules(tags=("fair",), consent_source="Book fair, Kazan")
+    imports.save_rules(session, waiting, list_ids=[list_id], rules=rules, statement=str(imports.CONSENT))
+    grade = {
+        "letter": "C", "points": 30, "rows": 9, "people": 7, "counts": {"never_seen": 6},
+        "reasons": [{"signal": "role", "count": 3, "share": 0.3333, "points": 30, "example": ""}],
+        "misspelt": [["gmial.com", "gmail.com", 2]],
+    }  # fmt: skip
+    counts = {"total": 9, "created": 6, "updated": 1, "unchanged": 1, "skipped": 1, "rejected": 1}
+    waiting.grade, waiting.checked = grade, counts | {"of": imports.settings_digest(session, waiting)}
     common = {
         "project_id": project.id, "list_id": list_id, "encoding": "utf-8", "delimiter": ";",
         "mapping": {"E-mail": "email"}, "headers": ["E-mail"], "created_by": owner.id,
-        "started_at": now - timedelta(minutes=2),
-        "finished_at": now,
+        "started_at": now - timedelta(minutes=2), "finished_at": now,
     }  # fmt: skip
     done = SubscriberImport(
         **common, state="done", file_name="people.csv", stored_name="gone.csv", rows_total=9, rows_created=6,
-        rows_updated=1, rows_skipped=1, rows_rejected=1,
+        rows_updated=1, rows_skipped=1, rows_rejected=1, grade=grade, rules=rules.as_json(),
     )  # fmt: skip
     failed = SubscriberImport(
         **common, state="failed", file_name="photo.csv", stored_name="gone2.csv", error="file_gone", rows_total=0
     )
     session.add_all([done, failed])
     session.flush()
-    session.add(
-        ImportRejectedRow(project_id=project.id, import_id=done.id, line=7, reason="email", raw="nobody;No Address;")
-    )
+    session.add_all(ImportList(project_id=project.id, import_id=one.id, list_id=list_id) for one in (done, failed))
+    session.add_all(
+        ImportRejectedRow(
+            project_id=project.id, import_id=one.id, line=7, reason="no_at", raw="nobody;No Address;",
+            cells=["nobody", "No Address", ""],
+        )
+        for one in (done, waiting)
+    )  # fmt: skip
     session.commit()
     return done, waiting, failed
 

@@ -35,8 +35,7 @@ def people_of_all_kinds(importer: Importer) -> str:
     return "email,name,city,tags\n" + "\n".join(rows) + "\n"
 
 
-@pytest.mark.parametrize("update", [True, False])
-@pytest.mark.parametrize("status", ["subscribed", "unconfirmed"])
+@pytest.mark.parametrize(("update", "status"), [(True, "subscribed"), (False, "unconfirmed")])
 def test_what_the_check_says_is_what_the_import_does(importer, update, status):
     data = people_of_all_kinds(importer)
     other = importer.live.build.list(importer.project)

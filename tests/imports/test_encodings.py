@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import random
 from contextlib import nullcontext
 
 import pytest
+from babel import Locale
 
-from mailhub.imports.encodings import alternatives, sniff_encoding
+from mailhub.imports.encodings import alternatives, likely_pages, sniff_encoding
 from mailhub.imports.head import look
 from mailhub.imports.reading import ENCODINGS, Reading
 
@@ -40,6 +42,19 @@ def test_one_short_russian_row_is_read_as_it_was_written(tmp_path, codec, delimi
         if (text, reading.delimiter) != (row, delimiter):
             wrong.append((word, reading))
     assert not wrong
+
+
+@pytest.mark.parametrize("codec", ["cp1251", "koi8-r", "cp866", "iso8859-5"])
+def test_twelve_bytes_of_russian_are_enough(codec):
+    locale = Locale("ru")
+    words = sorted({*locale.territories.values(), *locale.languages.values()})
+    rng = random.Random(12)
+    right = 0
+    for _row in range(200):
+        text = " ".join(rng.choices(words, k=4))[:12].replace("’", "'")
+        data = f"ivan.petrov@mail.com;{text};+7 912 345-67-89".encode(codec)
+        right += data.decode(likely_pages(data)[0], "replace") == data.decode(codec)
+    assert right >= 196
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,19 @@ def test_open_quote_costs_one_row():
     assert not any(row.fault for row in rows[2:])
 
 
+def test_a_file_full_of_open_quotes_is_read_in_linear_time():
+    class Counted(RowReader):
+        asked = 0
+
+        def _next_line(self):
+            self.asked += 1
+            return super()._next_line()
+
+    reader = Counted(io.StringIO('x","y\n' * 5000), ",")
+    assert [row.fault for row in reader] == ["quote"] * 5000
+    assert reader.asked < 15 * 5000
+
+
 def test_quoted_row_with_the_wrong_number_of_cells_is_broken_and_the_next_is_read():
     rows = read('a,b\n"x,1\ny,2"\nz,3\n', columns=2)
     assert [(row.line, row.fault) for row in rows] == [(1, ""), (2, "quote"), (3, ""), (4, "")]

@@ -9,7 +9,8 @@ from mailhub.imports import service as imports
 from mailhub.imports.service import NotReady
 from mailhub.imports.tasks import ask_to_confirm
 from mailhub.lists import consents
-from mailhub.models import Consent, Message, Subscriber, SubscriberField, Subscription, Tag
+from mailhub.models import Consent, GlobalSuppression, Message, Subscriber, SubscriberField, Subscription, Tag
+from mailhub.suppression.service import suppress_erased
 from tests.imports.importer import numbers
 
 
@@ -109,6 +110,24 @@ def test_double_opt_in_asks_everybody_once_and_gently(importer):
     assert (numbers(again), again.rows_unchanged) == ((5, 0, 5, 0, 0), 5)
 
 
+def test_who_is_in_two_lists_of_the_import_gets_one_letter(importer):
+    other = importer.live.build.list(importer.project)
+    importer.live.build.sender(importer.project)
+    importer("email\na@b.ru\n", status="unconfirmed", lists=[importer.list, other])
+    for _minute in range(2):
+        ask_to_confirm(importer.asking().request)
+    assert importer.session.query(Message).count() == 1
+
+
+def test_whom_the_operator_or_an_erasure_stops_is_left_alone(importer):
+    importer.session.add(GlobalSuppression(domain="trap.test", note="trap"))
+    suppress_erased(importer.session, project_id=importer.project.id, email_key="gone@b.ru")
+    importer.session.commit()
+    row = importer("email\na@trap.test\ngone@b.ru\nc@d.ru\n")
+    assert importer.rejected(row) == [(2, "skipped_suppressed"), (3, "skipped_suppressed")]
+    assert list(importer.people()) == ["c@d.ru"]
+
+
 def test_unconfirmed_people_are_subscribed_by_an_import_that_subscribes(importer):
     importer("email\na@b.ru\n", status="unconfirmed")
     row = importer("email\na@b.ru\n")
@@ -116,15 +135,15 @@ def test_unconfirmed_people_are_subscribed_by_an_import_that_subscribes(importer
     assert importer.in_list() == 1
 
 
-@pytest.mark.parametrize("missing", ["lists", "consent", "email"])
-def test_nothing_starts_before_every_step_is_through(importer, missing):
+def test_nothing_starts_before_every_step_is_through(importer):
     row = importer.upload("email\na@b.ru\n", draft=True)
-    if missing == "email":
-        row.mapping = {}
-    else:
-        lists = [] if missing == "lists" else [importer.list.id]
-        imports.save_rules(importer.session, row, list_ids=lists, rules=imports.Rules(),
-                           statement="" if missing == "consent" else "yes")  # fmt: skip
-    with pytest.raises(NotReady) as refusal:
-        imports.start(importer.session, row)
-    assert refusal.value.step == ("columns" if missing == "email" else "rules")
+    for missing in ("lists", "consent", "email"):
+        if missing == "email":
+            row.mapping = {}
+        else:
+            lists = [] if missing == "lists" else [importer.list.id]
+            imports.save_rules(importer.session, row, list_ids=lists, rules=imports.Rules(),
+                               statement="" if missing == "consent" else "yes")  # fmt: skip
+        with pytest.raises(NotReady) as refusal:
+            imports.start(importer.session, row)
+        assert refusal.value.step == ("columns" if missing == "email" else "rules")

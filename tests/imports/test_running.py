@@ -11,13 +11,10 @@ from sqlalchemy import text
 
 from mailhub.imports import running
 from mailhub.imports import service as imports
-from mailhub.imports.columns import guess_mapping
 from mailhub.imports.reading import NotACsv
 from mailhub.imports.service import MappingRefused, UploadTooLarge, folder
 from mailhub.imports.tasks import clean_imports, resume_imports, run_import
 from mailhub.models import (
-    ImportRejectedRow,
-    Subscriber,
     SubscriberField,
     SubscriberImport,
     Subscription,

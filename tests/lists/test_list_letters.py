@@ -95,11 +95,11 @@ def test_own_confirmation_is_sent_in_the_lists_language_and_ours_again_after_a_r
     ]
     with tools.tm:
         letters.send_confirmation(tools, cast.project, cast.list, people[0])
-    assert sent(dbsession, "list_confirmation")[0].subject == "Please confirm News"
+    assert sent(dbsession, "confirm_subscription")[0].subject == "Please confirm News"
     page.post_form(f"{base}/confirmation/en/reset", {}, status=303)
     with tools.tm:
         letters.send_confirmation(tools, cast.project, cast.list, people[1])
-    assert sent(dbsession, "list_confirmation")[1].subject == "Please confirm your subscription: News"
+    assert sent(dbsession, "confirm_subscription")[1].subject == "Please confirm your subscription: News"
 
 
 def test_letter_that_cannot_be_filled_in_any_more_gives_way_to_ours(dbsession, cast, tools, build):
@@ -108,7 +108,7 @@ def test_letter_that_cannot_be_filled_in_any_more_gives_way_to_ours(dbsession, c
     person = build.subscriber(cast.project, "a@mail.ru", lists=[cast.list], status="unconfirmed")
     with tools.tm:
         letters.send_confirmation(tools, cast.project, cast.list, person)
-    assert "Please confirm" in sent(dbsession, "list_confirmation")[0].subject
+    assert "Please confirm" in sent(dbsession, "confirm_subscription")[0].subject
 
 
 def test_test_letter_goes_to_who_asks_and_to_nobody_else(base, page, dbsession, cast):

@@ -335,3 +335,10 @@ def test_how_many_statements_the_page_takes(client: Any, reader: Reader, stateme
     with statements() as seen:
         client.get(reader.url)
     assert len(seen) == 5  # project, person, list, choices, fields
+
+
+def test_the_page_leads_to_ones_data_and_their_erasure(client: Any, reader: Reader) -> None:
+    page = client.get(reader.url)
+    for path in ("data", "erase"):
+        assert f'href="http://localhost{reader.url}/{path}"' in page.text or f'href="{reader.url}/{path}"' in page.text
+        client.get(f"{reader.url}/{path}", status=200)

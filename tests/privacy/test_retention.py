@@ -107,12 +107,17 @@ def test_a_recount_still_sees_what_is_wrong_within_what_is_kept(keeper):
             {"id": project.id},
         )
     keeper.session.execute(
-        text("UPDATE project_day SET opened = opened + 1 WHERE day BETWEEN now() - interval '35 days' AND now() - interval '30 days'")
+        text(
+            "UPDATE project_day SET opened = opened + 1"
+            " WHERE day BETWEEN now() - interval '35 days' AND now() - interval '30 days'"
+        )
     )
     keeper.session.commit()
     found = verify(keeper.live.engine)
     assert {one.project_id for one in found if one.column == "sent"} == {less.id, other.id}
-    assert {one.project_id for one in found if one.column == "opened"} == {other.id}, "of the first nothing is left there"
+    assert {one.project_id for one in found if one.column == "opened"} == {other.id}, (
+        "of the first nothing is left there"
+    )
     assert verify(keeper.live.engine, repair=True)
     left = verify(keeper.live.engine)
     assert left == []
@@ -136,7 +141,9 @@ def test_who_never_confirmed_is_forgotten_and_may_come_again(live):
 
     def person(email, status="unconfirmed", at=old, source="form", lists=(one,)):
         made = build.subscriber(project, email, lists=lists, status=status, source=source, created_at=at)
-        session.execute(text("UPDATE subscription SET created_at = :at WHERE subscriber_id = :id"), {"at": at, "id": made.id})
+        session.execute(
+            text("UPDATE subscription SET created_at = :at WHERE subscriber_id = :id"), {"at": at, "id": made.id}
+        )
         session.commit()
         return made
 

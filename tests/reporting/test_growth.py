@@ -206,3 +206,76 @@ def test_a_year_of_a_list_is_read_by_its_key(dbsession: Session, project: Projec
     dbsession.execute(text("SET LOCAL enable_seqscan = off"))
     plan = "\n".join(dbsession.scalars(text("EXPLAIN " + SQL["list_days"].sql), binds))
     assert "pk_list_day" in plan
+
+
+def by_source(dbsession: Session, project: Project, list_id: int | None = None) -> dict[str, tuple[int, int, int]]:
+    """(joined, left, bounced) of all days by source."""
+    rows = growth.growth_sources(dbsession, project.id, list_id, date(2000, 1, 1), date(2100, 1, 1))
+    return {row.source: (row.joined, row.left, row.bounced) for row in rows}
+
+
+def test_people_are_counted_by_the_way_they_came(
+    dbsession: Session, build: Builder, project: Project, readers: MailingList
+) -> None:
+    whole = {"project_id": project.id, "list_id": readers.id}
+    people = [build.subscriber(project) for _ in range(6)]
+    for person, source in zip(people, ("form:3", "import:7", "import:8", "api", "manual", "demo"), strict=True):
+        service.subscribe(dbsession, **whole, subscriber_id=person.id, source=source)
+    dbsession.commit()
+    once = (1, 0, 0)
+    assert by_source(dbsession, project) == {
+        "import": (2, 0, 0), "form": once, "api": once, "hand": once, "other": once,
+    }  # fmt: skip
+    service.unsubscribe(dbsession, project_id=project.id, subscriber_id=people[1].id)
+    # Who comes back comes by the new way, and leaves by it.
+    service.subscribe(dbsession, **whole, subscriber_id=people[1].id, source="form:3", rejoin=True)
+    service.unsubscribe(dbsession, project_id=project.id, subscriber_id=people[1].id)
+    dbsession.delete(people[3])
+    dbsession.commit()
+    assert by_source(dbsession, project, readers.id) == {
+        "form": (2, 1, 0), "import": (2, 1, 0), "api": (1, 1, 0), "hand": once, "other": once,
+    }  # fmt: skip
+
+
+def test_who_bounces_is_counted_once_in_each_list_that_they_are_in(
+    dbsession: Session, build: Builder, project: Project, readers: MailingList
+) -> None:
+    second = build.list(project)
+    both = build.subscriber(project, lists=[readers, second])
+    left = build.subscriber(project, lists=[readers], status="unsubscribed")
+    for status in ("bounced", "bounced", "active"):
+        put(dbsession, "UPDATE subscriber SET status = :status WHERE project_id = :p", status=status, p=project.id)
+    assert by_source(dbsession, project, readers.id)["other"][2] == 1
+    assert by_source(dbsession, project)["other"][2] == 2
+    day = growth.list_days(dbsession, project.id, second.id, date(2000, 1, 1), date(2100, 1, 1))
+    assert sum(one.bounced for one in day) == 1
+    together = growth.project_list_days(dbsession, project.id, date(2020, 1, 1), date(2100, 1, 1))
+    assert (sum(one.bounced for one in together), together[-1].subscribed) == (2, 2)
+    assert both.id != left.id
+
+
+def test_the_sources_of_a_day_add_up_to_the_day(
+    dbsession: Session, build: Builder, project: Project, readers: MailingList
+) -> None:
+    """Whatever is done at random, by one statement or many."""
+    chance = random.Random(5)
+    people = [build.subscriber(project) for _ in range(12)]
+    sources = ("form:1", "import:2", "api", "manual", "")
+    for _turn in range(40):
+        one, source = chance.choice(people), chance.choice(sources)
+        deed = chance.choice(("in", "in", "out", "many"))
+        key = {"project_id": project.id, "subscriber_id": one.id}
+        if deed == "in":
+            service.subscribe(dbsession, **key, list_id=readers.id, source=source)
+        elif deed == "out":
+            service.unsubscribe(dbsession, **key)
+        else:
+            statement = "UPDATE subscription SET status = :s, source = :w WHERE subscriber_id % 3 = :n"
+            put(dbsession, statement, s=chance.choice(STATUSES), w=source, n=chance.randrange(3))
+    dbsession.commit()
+    sums = dbsession.execute(
+        text("SELECT sum(joined), sum(unsubscribed), sum(removed) FROM list_source_day WHERE list_id = :list"),
+        {"list": readers.id},
+    ).one()
+    assert tuple(int(n) for n in sums) == moves(dbsession, readers)
+    assert growth.differences(dbsession) == []

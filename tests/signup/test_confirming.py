@@ -124,7 +124,7 @@ def test_owner_is_told_of_a_new_subscriber_once(dbsession, client, forms, single
     forms.send(form)
     forms.send(forms.make(cast.project, [double, single], name="Two"), "b@mail.ru")
     assert len(forms.letters("new_subscriber")) == 2  # at once into the one
-    client.post(link(forms.letters("list_confirmation")[0]))
+    client.post(link(forms.letters("confirm_subscription")[0]))
     assert len(forms.letters("new_subscriber")) == 3
 
 
@@ -181,4 +181,4 @@ def test_lost_wake_up_is_found_by_the_sweep_and_a_second_run_does_nothing(
             resume_submissions(request)
         forms.settle()
     assert forms.states() == ["asked"]
-    assert dbsession.query(Message).filter_by(tag="list_confirmation").count() == 1
+    assert dbsession.query(Message).filter_by(tag="confirm_subscription").count() == 1

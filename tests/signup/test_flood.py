@@ -87,7 +87,7 @@ def test_confirmed_and_single_opt_in_sign_ups_do_not_count_as_a_flood(client, re
     for n in range(3):
         forms.send(forms.make(cast.project, [single], name=f"S{n}"), f"s{n}@mail.ru")
     forms.send(form, "anna@mail.ru")
-    client.post(re.search(r"http://localhost(/c/\S+)", forms.letters("list_confirmation")[0].text).group(1))
+    client.post(re.search(r"http://localhost(/c/\S+)", forms.letters("confirm_subscription")[0].text).group(1))
     for _n in range(cap.most):
         assert caps.take(registry, [cap]) is None
     assert flood.is_flooded(forms.tools, cast.project.id)

@@ -253,7 +253,7 @@ def test_what_came_in_is_listed_filtered_and_asked_again_within_the_caps(page, c
     dbsession.execute(text("DELETE FROM sign_up_cap"))
     dbsession.commit()
     page.post_form(f"{url}/{row.id}/ask", {}, status=303)
-    assert dbsession.query(Message).filter_by(tag="list_confirmation", email="anna@mail.ru").count() == 2
+    assert dbsession.query(Message).filter_by(tag="confirm_subscription", email="anna@mail.ru").count() == 2
     page.post_form(f"{url}/999999/ask", {}, status=404)
     other = forms.make(cast.project, [cast.list])
     page.post_form(f"{cast.base}/forms/{other.id}/submissions/{row.id}/ask", {}, status=404)

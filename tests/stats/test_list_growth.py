@@ -11,7 +11,12 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from mailhub.lists import service
-from mailhub.models import ListCount, ListDay, MailingList, Subscription
+from mailhub.models import ListBounceDay, ListCount, ListDay, ListSourceDay, MailingList, Subscription
+from mailhub.reporting.growth import ListDay as GrowthDay
+from mailhub.reporting.growth import SourceGrowth
+from mailhub.segments.engagement import Bands
+from mailhub.segments.vocabulary import Band
+from mailhub.stats.growth import advice_of
 from mailhub.stats.left import people_who_left
 from tests.build import Builder
 from tests.client import Client
@@ -30,6 +35,10 @@ def readers(cast: Cast, build: Builder, dbsession: Session) -> MailingList:
             ListDay(**key, day=TODAY - timedelta(days=days), joined=joined, unsubscribed=unsubscribed, removed=removed)
         )
     build._add(ListCount(**key, status="subscribed", n=12))
+    yesterday = {**key, "day": TODAY - timedelta(days=1)}
+    build._add(ListSourceDay(**yesterday, source="import", joined=4, unsubscribed=2))
+    build._add(ListSourceDay(**yesterday, source="form", joined=1, removed=1))
+    build._add(ListBounceDay(**yesterday, source="import", bounced=3))
     return found
 
 
@@ -45,6 +54,9 @@ def test_the_list_day_by_day(client: Client, cast: Cast, readers: MailingList) -
         assert "Have joined 5" in text
         assert "Unsubscribed 2" in text
         assert "Deleted 1" in text
+        assert "Bounced 3" in text
+        assert "Import 4 2 3" in text
+        assert "Sign-up form 1 1 0" in text
         assert "The list has grown by 2 people in these days." in text
         assert len(answer.html.select("#growth-moves tbody tr")) == 30
         assert "Europe/Moscow" in text
@@ -55,7 +67,46 @@ def test_the_list_day_by_day(client: Client, cast: Cast, readers: MailingList) -
 def test_the_list_as_a_file(client: Client, cast: Cast, readers: MailingList) -> None:
     rows = read_csv(client.sign_in(cast.alice).get(growth(cast, readers) + ".csv?days=90"))
     assert len(rows) == 90
-    assert list(rows[-2].values()) == [str(TODAY - timedelta(days=1)), "5", "2", "1", "2", "12"]
+    assert list(rows[-2].values()) == [str(TODAY - timedelta(days=1)), "5", "2", "1", "2", "12", "3"]
+
+
+def test_all_lists_together(client: Client, cast: Cast, build: Builder, readers: MailingList) -> None:
+    second = build.list(cast.project)
+    build._add(ListDay(project_id=cast.project.id, list_id=second.id, day=TODAY, joined=7))
+    build._add(ListCount(project_id=cast.project.id, list_id=second.id, status="subscribed", n=7))
+    archived = build.list(cast.project, archived_at=NOW)
+    build._add(ListDay(project_id=cast.project.id, list_id=archived.id, day=TODAY, joined=99))
+    path = f"{home(cast)}/stats/growth"
+    text = words(client.sign_in(cast.ann).get(path))
+    assert "Subscribed now 19" in text
+    assert "Have joined 12" in text
+    assert "Bounced 3" in text
+    assert [list(row.values())[1:] for row in read_csv(client.get(path + ".csv?days=30"))[-2:]] == [
+        ["5", "2", "1", "2", "12", "3"],
+        ["7", "0", "0", "7", "19", "0"],
+    ]
+    client.new().sign_in(cast.charlie).get(path, status=404)
+
+
+@pytest.mark.parametrize(
+    ("days", "sources", "counts", "kind", "words"),
+    [
+        ([(100, 0)], [("import", 100, 20)], {}, "warn", "Many imported addresses bounce"),
+        ([(100, 0)], [("form", 100, 20)], {}, "warn", "double opt-in"),
+        ([(100, 30)], [("form", 100, 1)], {}, "warn", "Many people leave"),
+        ([(100, 0)], [("form", 100, 1)], {Band.ASLEEP: 60, Band.ACTIVE: 40}, "info", "do not open letters"),
+        ([(0, 0)], [], {}, "info", "Nobody joined"),
+        ([(5, 1)], [("form", 5, 5)], {}, "ok", "More people come"),
+        ([(2, 3)], [("form", 2, 0)], {}, "info", "As many people leave"),
+    ],
+)
+def test_the_most_urgent_advice_is_given(days, sources, counts, kind, words) -> None:
+    moves = [
+        GrowthDay(TODAY - timedelta(days=30 - n), *(days[n] if n < len(days) else (0, 0)), 0, 1000) for n in range(30)
+    ]
+    found = advice_of(moves, [SourceGrowth(name, n, 0, lost) for name, n, lost in sources], Bands(None, counts))
+    assert found[0] == kind
+    assert words in str(found[1])
 
 
 def test_tabs_lead_from_the_list_to_its_growth(client: Client, cast: Cast, readers: MailingList) -> None:
