@@ -314,7 +314,7 @@ def api(config: Configurator) -> None:
     segment = "mailhub.segments.resources.SegmentContext"
     add("api.segment", "/segments/{segment_id}", factory=segment)
     add("api.segment_subscribers", "/segments/{segment_id}/subscribers", factory=segment)
-    add("api.segment_explain", "/segments/{segment_id}/explain", factory=segment)
+    add("api.segment_explain", "/segments/{segment_id}/subscribers/{subscriber_id}", factory=segment)
     add("api.suppressions", "/suppressions", factory=PROJECT)
     add("api.suppression_check", "/suppressions/check/{address}", factory=PROJECT)
     form = "mailhub.signup.resources.FormContext"

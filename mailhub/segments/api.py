@@ -8,18 +8,16 @@ from typing import Any
 from pyramid.request import Request
 from sqlalchemy import select
 
-from mailhub.models import Segment, Subscriber
+from mailhub.models import Segment
 from mailhub.security.audit import note
-from mailhub.security.context import ProjectContext
+from mailhub.security.context import ProjectContext, number_of
 from mailhub.segments import service
 from mailhub.segments.asking import ask_count
-from mailhub.segments.catalog import id_of
 from mailhub.segments.explaining import GroupVerdict
 from mailhub.segments.people import people_of
 from mailhub.segments.resources import SegmentContext
 from mailhub.segments.schema import (
     ExplainOut,
-    ExplainQuery,
     PageQuery,
     PersonOut,
     PreviewIn,
@@ -138,19 +136,16 @@ def subscribers(context: SegmentContext, request: Request) -> dict[str, Any]:
     return {"results": results, "next": next_url(request, page)}
 
 
-@endpoint("api.segment_explain", "GET", permission="subscribers:view", query=ExplainQuery, answer=ExplainOut,
-          summary="Why a person is in a segment or not")  # fmt: skip
+@endpoint("api.segment_explain", "GET", permission="subscribers:view", answer=ExplainOut,
+          summary="Why a person is in a segment or not, rule by rule")  # fmt: skip
 def explain(context: SegmentContext, request: Request) -> ExplainOut:
-    query = forms.read_query(request, ExplainQuery)
-    if query.subscriber_id is None and query.email is None:
-        raise ApiProblem(422, _("Say who is meant: subscriber_id or email."))
     project_id = context.project.id
     catalog = service.load(request.dbsession, project_id, [context.segment.definition])
     tree = _parsed(context.segment.definition, catalog)
-    person_id = _person(request, project_id, query)
-    found = service.explain(request.dbsession, project_id, tree, person_id) if person_id is not None else None
-    if found is None or person_id is None:
-        raise ApiProblem(404, _("There is no such person."))
+    person_id = number_of(request, "subscriber_id")
+    found = service.explain(request.dbsession, project_id, tree, person_id)
+    if found is None:
+        raise ApiProblem(404)
     speaker = Speaker(catalog, english())
     rules: list[RuleOut] = []
     for one in found.rules:
@@ -160,18 +155,6 @@ def explain(context: SegmentContext, request: Request) -> ExplainOut:
         else:
             rules.append(RuleOut(path=one.path, words=speaker.leaf(one.leaf), holds=one.holds))
     return ExplainOut(subscriber_id=str(person_id), in_segment=found.is_in, rules=rules)
-
-
-def _person(request: Request, project_id: int, query: ExplainQuery) -> int | None:
-    if query.subscriber_id is not None:
-        return id_of(query.subscriber_id)
-    if query.email is None or "\0" in query.email:
-        return None
-    return request.dbsession.scalar(
-        select(Subscriber.id).where(
-            Subscriber.project_id == project_id, Subscriber.email_key == query.email.strip().lower()
-        )
-    )
 
 
 def _tree(request: Request, definition: Mapping[str, Any]) -> service.Tree:

@@ -20,13 +20,6 @@ class PageQuery(Form):
     after: str | None = None
 
 
-class ExplainQuery(Form):
-    """Whose explanation: by id, or by address."""
-
-    subscriber_id: str | None = None
-    email: str | None = None
-
-
 class SegmentIn(Form):
     """`definition` is the tree: docs/segments.md."""
 
