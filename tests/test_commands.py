@@ -130,7 +130,7 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(mailhub: Command, a
 
 
 def test_a_database_without_our_tables_is_told_in_one_line(mailhub: Command) -> None:
-    mailhub.live.session.execute(text("DROP TABLE campaign_stats CASCADE"))
+    mailhub.live.session.execute(text("DROP TABLE project CASCADE"))
     mailhub.live.session.commit()
     assert "run `mailhub init` first" in mailhub("stats", "verify", code=1)
 

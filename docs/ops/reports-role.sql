@@ -23,7 +23,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE mailhub IN SCHEMA public GRANT SELECT ON TABLE
 GRANT pg_read_all_stats TO mailhub_reports;
 
 -- Of these tables all columns but the secret ones: hashes of passwords, tokens and keys, and private keys.
-REVOKE SELECT ON user_account, web_session, one_time_link, api_key, admin_token, sending_domain, stats_share
+REVOKE SELECT ON user_account, web_session, one_time_link, api_key, admin_token, sending_domain, stats_share, erasure
     FROM mailhub_reports;
 GRANT SELECT (
     id, email, name, password_changed_at, language, time_zone, theme, is_admin, disabled_at, created_at
@@ -41,3 +41,6 @@ GRANT SELECT (
 GRANT SELECT (
     project_id, id, campaign_id, name, created_by, created_at, expires_at, revoked_at, last_seen_at
 ) ON stats_share TO mailhub_reports;
+GRANT SELECT (
+    project_id, id, state, way, subscriber_id, asked_by, created_at, due_at, erased_at
+) ON erasure TO mailhub_reports;

@@ -86,7 +86,7 @@ def write(page: Page, running: Running) -> None:
     page.wait_for_url("**/edit/**")
     draft = page.url.partition("/edit/")[0]
     page.goto(f"{draft}/edit/recipients")
-    page.get_by_label("Browser readers").check()
+    page.get_by_role("checkbox", name="Browser readers").first.check()
     expect(page.locator("#recipient-count")).to_contain_text("60")
     page.locator("main form button.btn-primary").first.click()
     page.wait_for_url("**/edit/content")

@@ -128,7 +128,7 @@ def test_double_opt_in_list_asks_once(api, cast, build, dbsession):
     body = {"email": "anna@mail.ru", "lists": [str(double.id)]}
     assert api.post_json(f"{A}/subscribers", body, status=201).json["subscriptions"][0]["status"] == "unconfirmed"
     api.post_json(f"{A}/subscribers", body, status=200)
-    assert dbsession.query(Message).filter_by(tag="list_confirmation").count() == 1
+    assert dbsession.query(Message).filter_by(tag="confirm_subscription").count() == 1
 
 
 def test_filters_and_pages(api, cast, build):

@@ -107,7 +107,7 @@ def test_waiting_is_what_could_be_done_now(dbsession, build):
             CampaignLane(project_id=project.id, campaign_id=campaign.id, lane=0, next_seq=next_seq, last_seq=6)
         )
     mailing_list = build.list(project)
-    for state, mapping in (("pending", {"E": "email"}), ("pending", {}), ("done", {"E": "email"})):
+    for state, mapping in (("pending", {"E": "email"}), ("draft", {}), ("done", {"E": "email"})):
         dbsession.add(
             SubscriberImport(
                 project_id=project.id,

@@ -59,6 +59,9 @@ VALUES: dict[tuple[str, str], Any] = {
     ("position", "bigint"): 0,
     ("position", "bigint[]"): [1],
     ("id", "bigint"): 0,
+    ("winner_id", "bigint"): 7,
+    ("loser_id", "bigint"): 8,
+    ("campaign_ids", "bigint[]"): [1],
     ("id", "bigint[]"): [1],
     ("last_position", "bigint"): 10**9,
     ("last_id", "bigint"): 10**9,
@@ -123,6 +126,9 @@ EXPECTED = {
     "old_letters": Expected("", _WINDOW),
     "old_events": Expected("", _WINDOW),
     "still_flying": Expected("ix_message_in_flight"),
+    "movable_campaigns": Expected(),
+    "move_events": Expected(),
+    "move_messages": Expected(),
 }
 #: A recount reads everything, by its nature; the others take a lock, or make partitions.
 _READS_ALL = re.compile(

@@ -23,7 +23,7 @@ PAGES = {
     "/stats/campaigns.csv": 4,
     "/stats/compare": 4,
     "/stats/compare?a={a}&b={b}": 8,
-    "/lists/{list}/growth": 6,
+    "/lists/{list}/growth": 8,
     "/lists/{list}/growth.csv": 4,
     "/campaigns/{a}/shares": 5,
     "/stats/unsubscribed": 5,

@@ -23,7 +23,21 @@ def configurator() -> Configurator:
     config = Configurator()
     config.set_session_factory(SignedCookieSessionFactory("test"))
     config.include("mailhub.web.jinja")
-    for room in ("accounts", "projects", "lists", "campaigns", "transactional", "stats"):
+    for room in (
+        "accounts",
+        "projects",
+        "segments",
+        "lists",
+        "suppression",
+        "imports",
+        "signup",
+        "preferences",
+        "campaigns",
+        "transactional",
+        "stats",
+        "privacy",
+        "exports",
+    ):
         config.include(getattr(routes, room))
     return config
 

@@ -19,7 +19,7 @@ def test_an_owner_sees_every_door() -> None:
 
 
 def test_an_analyst_sees_no_addresses_and_no_settings() -> None:
-    assert labels(PERMISSIONS["analyst"]) == ["Overview", "Campaigns", "Lists"]
+    assert labels(PERMISSIONS["analyst"]) == ["Overview", "Campaigns", "Lists", "Segments", "Sign-up forms"]
 
 
 def test_without_permissions_there_are_no_empty_groups() -> None:

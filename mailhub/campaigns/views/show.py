@@ -51,7 +51,9 @@ def _segments(context: CampaignContext, request: Request) -> list[tuple[str, str
     campaign = context.campaign
     if campaign.version is None:
         return []
-    version = request.dbsession.get_one(CampaignVersion, (context.project.id, campaign.id, campaign.version))
+    version = request.dbsession.get(CampaignVersion, (context.project.id, campaign.id, campaign.version))
+    if version is None:
+        return []
     return audience.sentences(request.dbsession, context.project.id, version.audience, request.localizer)
 
 
