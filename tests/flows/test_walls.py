@@ -418,8 +418,8 @@ CHECKED = {
     *("from_email", "reply_to", "notify_email", "relay", "queue", "key_id", "stored_name", "encoding", "delimiter"),
     *("password_hash", "theme", "version_num", "key", "request_hash", "header_id", "lease_owner", "owner"),
     *("type", "kind", "state", "status", "reason", "opt_in", "visibility", "role", "purpose", "app", "action"),
-    *("object_type", "object_id", "error", "html", "text", "tracking", "side", "pause_reason", "redirect_url", "file", "file_name"),
-    *("way", "message_event.actor"),
+    *("object_type", "object_id", "error", "html", "text", "tracking", "side", "pause_reason",),
+    *("redirect_url", "file", "file_name", "way", "message_event.actor"),
 }
 
 
