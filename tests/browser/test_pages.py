@@ -42,6 +42,7 @@ NO_PAGES = (
     "imports.rejected",
     "exports.file",
     "signup.form_csv",
+    "signup.preview_look",
     "stats.growth_csv",
     "privacy.my_data",
     "stats.campaign_csv",
@@ -57,6 +58,7 @@ NO_PAGES = (
 #: Written by users, in a sandbox: their looks are the author's.
 FRAMES = (
     "campaigns.preview_frame",
+    "lists.letter_preview",
     "stats.campaign_map",
     "transactional.frame",
     "mailbox.frame",
@@ -148,8 +150,10 @@ def faults_of_all(site: Site, language: str, widths: tuple[int, ...]) -> list[st
         as (page, watch),
     ):  # fmt: skip
         for door in site.pages:
-            for _what, url in site.worlds[language].variants(door):
-                faults += faults_of(page, watch, site.origin + url, widths=widths, again=language == "en")
+            for number, (_what, url) in enumerate(site.worlds[language].variants(door)):
+                # Further objects of a kind have the first one's colours and places.
+                again = language == "en" and number == 0
+                faults += faults_of(page, watch, site.origin + url, widths=widths, again=again)
                 if door.pattern.startswith("/projects/") and page.locator("html").get_attribute("lang") != language:
                     faults.append(f"{url} is not in {language}")
     return faults

@@ -346,6 +346,7 @@ def make_world(build: Builder, settings: Settings, signer: Signer, slug: str, *,
         "accounts.sign_in_link": link,
         "stats.shared": share_token,
     }
+    session.commit()
     return world
 
 
