@@ -26,16 +26,9 @@ from playwright.sync_api import (
 CHROMIUM = os.environ.get("MAILHUB_CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1" / "axe.min.js"
-#: What axe is asked for (its `runOnly`): everything; what depends on where things stand; what a theme changes.
+#: What axe is asked for (its `runOnly`): everything; what a theme changes.
 ALL_RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}
 RULES_OF_COLOUR = {"type": "rule", "values": ["color-contrast"]}
-RULES_OF_LAYOUT = {
-    "type": "rule",
-    "values": [
-        "color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block", "button-name",
-        "link-name", "aria-hidden-focus", "nested-interactive", "bypass", "region", "heading-order",
-    ],
-}  # fmt: skip
 WIDTHS = (1280, 360)
 THEMES = ("light", "dark")
 
