@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.house import ROOT, TEMPLATES
+from tests.house import TEMPLATES
 
 ELSEWHERE = {"email", "ui"}  # letters; the styleguide, whose forms lead nowhere
 FILES = sorted(path for path in TEMPLATES.rglob("*.html") if path.relative_to(TEMPLATES).parts[0] not in ELSEWHERE)
@@ -50,9 +49,9 @@ def faults(source: str) -> Iterator[str]:
             yield "iframe without sandbox"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_template_keeps_the_rules(path: Path) -> None:
-    assert list(faults(path.read_text(encoding="utf-8"))) == []
+def test_a_template_keeps_the_rules() -> None:
+    for path in FILES:
+        assert list(faults(path.read_text(encoding="utf-8"))) == [], path
 
 
 @pytest.mark.parametrize(
