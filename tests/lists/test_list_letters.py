@@ -99,8 +99,9 @@ def test_own_confirmation_is_sent_in_the_lists_language_and_ours_again_after_a_r
     page.post_form(f"{base}/confirmation/en/reset", {}, status=303)
     with tools.tm:
         letters.send_confirmation(tools, cast.project, cast.list, people[1])
-    subjects = {letter.email: letter.subject for letter in sent(dbsession, "confirm_subscription")}
-    assert subjects["a1@mail.ru"] == "Please confirm your subscription: News"
+    # In no order: both may be of one moment.
+    subjects = sorted(letter.subject for letter in sent(dbsession, "confirm_subscription"))
+    assert subjects == ["Please confirm News", "Please confirm your subscription: News"]
 
 
 def test_letter_that_cannot_be_filled_in_any_more_gives_way_to_ours(dbsession, cast, tools, build):
