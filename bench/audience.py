@@ -59,7 +59,8 @@ PAGES: dict[str, str] = {
     "filter_unconfirmed": PEOPLE + "?status=unconfirmed",
     "filter_source": PEOPLE + "?source=form",
     "filter_days": PEOPLE + "?since=2025-03-01&until=2025-03-02",
-    "filter_everything": PEOPLE + "?q=gmail&list={list_id}&tag={tag_id}&status=subscribed&source=import:3&since=2025-01-01",  # noqa: E501
+    "filter_everything": PEOPLE
+    + "?q=gmail&list={list_id}&tag={tag_id}&status=subscribed&source=import:3&since=2025-01-01",
     "person": PEOPLE + "/{subscriber_id}",
     "lists": "/projects/{slug}/lists",
     "list": "/projects/{slug}/lists/{list_id}",
