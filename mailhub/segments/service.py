@@ -31,6 +31,7 @@ from mailhub.segments.keeping import (
     listed,
     note_count,
     remove,
+    replace_tag,
     restore,
     where_used,
 )
@@ -40,8 +41,8 @@ from mailhub.segments.words import in_words
 __all__ = [
     "COUNT_SECONDS", "Catalog", "Choice", "Count", "Explanation", "SegmentChanged", "SegmentInUse", "SegmentRefused",
     "Tree", "Uses", "archive", "asking", "change", "choices", "condition", "copy", "count", "create", "explain", "get",
-    "in_words", "listed", "load", "note_count", "parse", "read", "remove", "restore", "sample", "select_ids", "tree_of",
-    "where_used",
+    "in_words", "listed", "load", "note_count", "parse", "read", "remove", "replace_tag", "restore", "sample",
+    "select_ids", "tree_of", "where_used",
 ]  # fmt: skip
 
 
