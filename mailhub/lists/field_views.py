@@ -19,11 +19,11 @@ from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
 from mailhub.web import forms, htmx
 from mailhub.web.forms import Form
-from mailhub.web.i18n import _
+from mailhub.web.i18n import _, pgettext
 
 TYPES = {
     FieldType.TEXT.value: _("Text"),
-    FieldType.NUMBER.value: _("Number"),
+    FieldType.NUMBER.value: pgettext("value", "Number"),
     FieldType.DATE.value: _("Date"),
     FieldType.BOOLEAN.value: _("Yes or no"),
     FieldType.CHOICE.value: _("Choice"),
