@@ -105,7 +105,7 @@ def test_campaign_summaries(
     assert (one.audience, one.sent, one.unique_opened, one.bounced, one.open_rate) == (5, 3, 2, 1, 2 / 3)
     assert queries.campaign_summaries(dbsession, project.id + 1, [campaign.id]) == {}
     # Of letters that nobody counts by name, nobody can have opened one.
-    dbsession.execute(text("UPDATE campaign_stats SET sent_untracked = 1"))
+    dbsession.execute(text("UPDATE campaign_count SET sent_untracked = 1"))
     assert queries.campaign_summaries(dbsession, project.id, [campaign.id])[campaign.id].open_rate == 1
     assert queries.recent_campaigns(dbsession, project.id)[0].open_rate == 1
     began = campaign.started_at

@@ -53,8 +53,8 @@ SELECT
     coalesce(s.unknown, 0) AS unknown,
     coalesce(s.machine_opened, 0) AS machine_opened,
     coalesce(s.machine_redirected, 0) AS machine_redirected,
-    coalesce(s.sent_aggregate, 0) AS sent_aggregate,
-    coalesce(s.sent_untracked, 0) AS sent_untracked
+    coalesce(c.sent_aggregate, 0) AS sent_aggregate,
+    coalesce(c.sent_untracked, 0) AS sent_untracked
 FROM campaign AS k
 LEFT JOIN campaign_count AS c ON c.project_id = k.project_id AND c.campaign_id = k.id
 LEFT JOIN campaign_stats AS s ON s.project_id = k.project_id AND s.campaign_id = k.id
@@ -91,8 +91,8 @@ SELECT
     coalesce(s.unknown, 0) AS unknown,
     coalesce(s.machine_opened, 0) AS machine_opened,
     coalesce(s.machine_redirected, 0) AS machine_redirected,
-    coalesce(s.sent_aggregate, 0) AS sent_aggregate,
-    coalesce(s.sent_untracked, 0) AS sent_untracked
+    coalesce(c.sent_aggregate, 0) AS sent_aggregate,
+    coalesce(c.sent_untracked, 0) AS sent_untracked
 FROM campaign AS k
 LEFT JOIN campaign_count AS c ON c.project_id = k.project_id AND c.campaign_id = k.id
 LEFT JOIN campaign_stats AS s ON s.project_id = k.project_id AND s.campaign_id = k.id
