@@ -12,7 +12,7 @@ from typing import Any
 #: Tells Excel that this is UTF-8.
 MARK = "\ufeff"
 #: What a spreadsheet would take for the beginning of a formula (OWASP, "CSV Injection"); wide forms are read alike.
-FORMULA = frozenset("=+-@|%\t\r＝＋－＠")
+FORMULA = frozenset("=+-@|%\t\r\n＝＋－＠")
 # A text that begins with apostrophes before such a sign gets one more, so that `plain` can tell them apart.
 _GUARDED = re.compile(f"'*[{re.escape(''.join(sorted(FORMULA)))}]")
 
