@@ -30,8 +30,15 @@ def cell(value: Any) -> Any:
     return value
 
 
+def typed(value: Any) -> Any:
+    """A value as it goes into a cell that knows its type, where no text is a formula. Only apostrophes before such a
+    sign get one more: people edit a CSV of ours and save it as a workbook, so that `plain` is asked of both.
+    """
+    return "'" + value if isinstance(value, str) and value[:1] == "'" and _GUARDED.match(value) else value
+
+
 def plain(text: str) -> str:
-    """What stood in a cell before `cell`: for those who read such a file back."""
+    """What stood in a cell before `cell` or `typed`: for those who read such a file back."""
     return text[1:] if text[:1] == "'" and _GUARDED.match(text) else text
 
 
