@@ -97,7 +97,9 @@ def batches(source: Source, size: int, *, after: int = 0) -> Iterator[Batch]:
         head = read_head(source.path, source.reading)
     except NotACsv:
         raise FileGone from None
-    read_person = PersonReader(head.headers, source.mapping, _readers(source), strict=source.rules.strict)
+    read_person = PersonReader(
+        head.headers, source.mapping, _readers(source), strict=source.rules.strict, asks=source.rules.asks
+    )
     done = [0]
 
     def progress(read: int) -> None:

@@ -106,7 +106,7 @@ def run_import(request: Request, project_id: int, import_id: int) -> None:
 def _run(request: Request, job: running.Job, size: int) -> None:
     stop = getattr(request.registry, "stop_flag", None)
     rows, told = 0, 0
-    grader = Grader() if not job.source.line_done else None
+    grader = Grader(request.registry.mailhub) if not job.source.line_done else None
     counts: Counter[str] = Counter()
     read = batches(job.source, size, after=job.source.line_done)
     with ahead(grader.each_of(read) if grader is not None else read) as found:
