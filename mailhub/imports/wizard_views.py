@@ -204,7 +204,10 @@ def _columns_page(
 @of_draft
 def rules(context: ImportContext, request: Request) -> Any:
     row = context.subscriber_import
-    return _rules_page(request, row, steps.rules_values(request, row), {})
+    page = _rules_page(request, row, steps.rules_values(request, row), {})
+    if len(page["lists"]) == 1 and not page["values"]["lists"]:
+        page["values"]["lists"] = [str(page["lists"][0][0])]
+    return page
 
 
 @view_config(route_name="imports.rules", request_method="POST", renderer="imports/rules.html", permission=EDIT)
