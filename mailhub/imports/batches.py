@@ -55,6 +55,8 @@ class Batch:
 
     people: list[Person] = field(default_factory=list)
     rows_of_people: list[Row] = field(default_factory=list)
+    #: The people as rows of import_staging.
+    staged: list[tuple[Any, ...]] = field(default_factory=list)
     rejected: list[tuple[Row, str]] = field(default_factory=list)
     rows: int = 0
     line: int = 0
@@ -117,6 +119,7 @@ def batches(source: Source, size: int, *, after: int = 0) -> Iterator[Batch]:
         else:
             batch.people.append(found)
             batch.rows_of_people.append(row)
+            batch.staged.append(staged(source, found))
         if batch.rows >= wanted:
             batch.bytes_done = done[0]
             yield batch

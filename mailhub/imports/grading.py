@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mailhub.imports.batches import Batch
@@ -33,6 +33,12 @@ class Grader:
                 self._quality.add_duplicate()
             elif not reason.startswith(_NO_ADDRESS):
                 self._quality.add_invalid()
+
+    def each_of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The same batches, counted as they pass: by the thread that reads them, while the database is busy."""
+        for batch in batches:
+            self.add(batch)
+            yield batch
 
     def result(self, counts: Mapping[str, int]) -> dict[str, Any]:
         """The grade as JSON: mail.quality's, the counts of its findings, and the domains that look mistyped."""

@@ -261,9 +261,7 @@ def save_rules(
     empty: not stated, and nothing can start.
     """
     ids = sorted(set(list_ids))
-    dbsession.execute(
-        delete(ImportList).where(ImportList.project_id == row.project_id, ImportList.import_id == row.id)
-    )
+    dbsession.execute(delete(ImportList).where(ImportList.project_id == row.project_id, ImportList.import_id == row.id))
     dbsession.add_all(ImportList(project_id=row.project_id, import_id=row.id, list_id=one) for one in ids)
     row.list_id = list_ids[0] if list_ids else None
     row.rules, row.update_existing = rules.as_json(), rules.update

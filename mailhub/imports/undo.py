@@ -272,9 +272,7 @@ def run(request: Request, job: Running) -> Mapping[str, Any]:
         return _end(request, job, import_id)
 
 
-def _slice(
-    dbsession: Session, phase: str, values: Mapping[str, Any], after: int | None
-) -> tuple[int | None, int, int]:
+def _slice(dbsession: Session, phase: str, values: Mapping[str, Any], after: int | None) -> tuple[int | None, int, int]:
     """One slice: the last person looked at (None: there is none left), how many are as before, how many were kept."""
     if phase == "changed":
         return _changed(dbsession, values, after or 0)
