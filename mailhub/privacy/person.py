@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from mailhub.lists import consents
 from mailhub.lists.fields import fields_of
+from mailhub.lists.service import merged_into
 from mailhub.models import (
     MailingList,
     Message,
@@ -27,7 +28,7 @@ from mailhub.privacy.places import tables_of_people
 #: Beyond so many letters or events the newest are given, and the document says how many there are.
 MOST = 20_000
 #: Told by themselves below, under a name that people understand.
-_TOLD = frozenset({"subscription", "consent", "subscriber_tag"})
+_TOLD = frozenset({"subscription", "consent", "subscriber_tag", "subscriber_merge"})
 #: A machine's way of ordering rows tells nobody anything.
 _OURS = frozenset({"project_id", "subscriber_id"})
 
@@ -39,8 +40,9 @@ def collect(dbsession: Session, project: Project, person: Subscriber) -> dict[st
     Times are in UTC. `counts` says how many letters and events there are, where the newest MOST are given.
     """
     project_id = project.id
-    letters = [Message.project_id == project_id, _theirs(person)]
-    events = [MessageEvent.project_id == project_id, MessageEvent.subscriber_id == person.id]
+    ids = [person.id, *merged_into(dbsession, project_id, person.id)]
+    letters = [Message.project_id == project_id, _theirs(person, ids)]
+    events = [MessageEvent.project_id == project_id, MessageEvent.subscriber_id.in_(ids)]
     return {
         "project": {"name": project.name, "domain": project.domain},
         "made_at": datetime.now(UTC),
@@ -109,8 +111,8 @@ def collect(dbsession: Session, project: Project, person: Subscriber) -> dict[st
     }  # fmt: skip
 
 
-def _theirs(person: Subscriber) -> ColumnElement[bool]:
-    return or_(Message.subscriber_id == person.id, func.lower(Message.email) == person.email_key)
+def _theirs(person: Subscriber, ids: Sequence[int]) -> ColumnElement[bool]:
+    return or_(Message.subscriber_id.in_(ids), func.lower(Message.email) == person.email_key)
 
 
 def _fields(dbsession: Session, project_id: int, person: Subscriber) -> dict[str, Any]:
