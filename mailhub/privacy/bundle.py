@@ -17,10 +17,12 @@ from mailhub.models import Project, Subscriber
 from mailhub.privacy import person as persons
 from mailhub.privacy.person import Known
 from mailhub.web.api import utc
+from mailhub.web.assets import ROOT
 
 #: What is larger is kept on disk while it is sent: a person may have any number of letters, memory stays flat.
 _IN_MEMORY_BYTES = 1024 * 1024
 _BLOCK = 64 * 1024
+_STYLE = ROOT / "static" / "css" / "person.css"
 
 
 def as_zip(request: Request, project: Project, person: Subscriber) -> Response:
@@ -31,6 +33,7 @@ def as_zip(request: Request, project: Project, person: Subscriber) -> Response:
         for name, pieces in (("data.json", _json(known)), ("data.html", _html(request, known))):
             with archive.open(name, "w", force_zip64=True) as file:
                 _write(file, pieces)
+        archive.write(_STYLE, "data.css")
     # The address is no part of the name: names of files end up in many places.
     return _answer(spool, "application/zip", f"{project.slug}-person-{person.id}.zip")
 
