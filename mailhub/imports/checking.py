@@ -67,11 +67,10 @@ def check(request: Request, job: Running) -> Mapping[str, Any]:
         refresh_statistics(request.dbsession)
     counts = dict.fromkeys(("total", *COUNT_KEYS), 0) | job.place.get("counts", {})
     bytes_done = job.place.get("bytes", 0)
-    grader = Grader()
+    grader = Grader(settings)
     try:
-        with ahead(batches(source, settings.import_batch_rows, after=0)) as found:
+        with ahead(grader.each_of(batches(source, settings.import_batch_rows, after=0))) as found:
             for batch in found:
-                grader.add(batch)
                 if batch.line <= job.place.get("line", 0):
                     continue
                 with request.tm:

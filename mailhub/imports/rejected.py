@@ -10,15 +10,14 @@ from pyramid.response import Response
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from mailhub.imports.columns import LISTED
 from mailhub.imports.merge import SKIPPED
+from mailhub.imports.standing import Standing
 from mailhub.lists.forms import ADDRESS_FAULTS
 from mailhub.models import ImportRejectedRow, SubscriberImport
 from mailhub.web.i18n import _, translate
 from mailhub.web.paging import Page, page_of, read_cursor
 from mailhub.web.sheets import answer
-
-#: The first columns of the CSV; the file's own follow.
-OWN_COLUMNS = ("line", "reason", "explanation")
 
 #: Reason code → a sentence. `duplicate` stands in the table as `duplicate:<line of the first row>`.
 REASONS: dict[str, Any] = {
@@ -31,6 +30,10 @@ REASONS: dict[str, Any] = {
     "row_quote": _("A quotation mark is open or stands in the wrong place."),
     "row_columns": _("The row has more cells than the header."),
     "duplicate": _("The same address is in line ${line} already."),
+    f"gone_{Standing.UNSUBSCRIBED}": _("The file itself says: has left, or must not be written to."),
+    f"gone_{Standing.BOUNCED}": _("The file itself says: letters to this address come back."),
+    f"gone_{Standing.COMPLAINED}": _("The file itself says: has complained about spam."),
+    f"gone_{Standing.UNCONFIRMED}": _("The file itself says: has not confirmed. Import them as people to be asked."),
     "value": _("What stands under “${line}” is no value of that field."),
 }
 SKIP_REASONS: dict[str, Any] = {
@@ -117,7 +120,7 @@ def rejected_csv(request: Request, row: SubscriberImport) -> Response:
 
 
 def _lines(request: Request, row: SubscriberImport) -> Iterator[Sequence[str]]:
-    yield [*OWN_COLUMNS, *(row.headers or ["row"])]
+    yield [*LISTED, *(row.headers or ["row"])]
     after = 0
     while True:
         wanted = (

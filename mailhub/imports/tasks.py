@@ -106,9 +106,10 @@ def run_import(request: Request, project_id: int, import_id: int) -> None:
 def _run(request: Request, job: running.Job, size: int) -> None:
     stop = getattr(request.registry, "stop_flag", None)
     rows, told = 0, 0
-    grader = Grader() if not job.source.line_done else None
+    grader = Grader(request.registry.mailhub) if not job.source.line_done else None
     counts: Counter[str] = Counter()
-    with ahead(batches(job.source, size, after=job.source.line_done)) as found:
+    read = batches(job.source, size, after=job.source.line_done)
+    with ahead(grader.each_of(read) if grader is not None else read) as found:
         for batch in found:
             if rows >= 4 * told and rows >= FIRST_BATCH:
                 told = rows
@@ -116,8 +117,6 @@ def _run(request: Request, job: running.Job, size: int) -> None:
                     refresh_statistics(request.dbsession)
             counts["created"] += _store(request, job, batch)
             rows += batch.rows
-            if grader is not None:
-                grader.add(batch)
             if stop is not None and stop[0]:
                 with request.tm:
                     running.release(request.dbsession, job)

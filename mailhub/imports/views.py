@@ -11,6 +11,7 @@ from pyramid.view import view_config
 
 from mailhub.background.service import TooManyJobs
 from mailhub.imports import queries, service, undo
+from mailhub.imports.made_fields import MADE
 from mailhub.imports.rejected import (
     SKIP_REASONS,
     reason_name,
@@ -37,7 +38,7 @@ GOING = (ImportState.PENDING, ImportState.RUNNING, ImportState.ROLLING_BACK)
              permission="imports:view")  # fmt: skip
 def index(context: ProjectContext, request: Request) -> dict[str, Any]:
     page = queries.imports(request.dbsession, project_id=context.project.id, after=request.GET.get("after"))
-    return {"page": page, "next": next_url(request, page), "first": first_url(request)}
+    return {"page": page, "next": next_url(request, page), "first": first_url(request), "erased": service.ERASED}
 
 
 @view_config(route_name="imports.show", request_method="GET", renderer="imports/show.html", permission="imports:view")
@@ -92,6 +93,8 @@ def _import_page(context: ImportContext, request: Request) -> dict[str, Any]:
         "kept": kept,
         "kept_reasons": undo.KEPT,
         "job": job,
+        "file_gone": service.FILE_GONE,
+        "fields_stay": row.reading.get(MADE, []) if row.state == ImportState.ROLLED_BACK else [],
         "can_undo": row.state in undo.ENDED and (row.rows_created or row.rows_updated)
         and (row.state != ImportState.ROLLING_BACK or undo.is_stuck(job)) and not undo.is_past(request, row),
         "keep_days": request.registry.mailhub.import_keep_days,

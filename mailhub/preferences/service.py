@@ -95,13 +95,22 @@ def choices(dbsession: Session, person: Subscriber) -> list[Choice]:
 
 
 def choose_lists(
-    dbsession: Session, project: Project, person: Subscriber, claims: Claims, wanted: Collection[int], visit: Visit
+    dbsession: Session,
+    project: Project,
+    person: Subscriber,
+    claims: Claims,
+    wanted: Collection[int],
+    visit: Visit,
+    *,
+    shown: Collection[int] | None = None,
 ) -> tuple[list[int], list[int]]:
     """Join and leave so that the person gets exactly these of their `choices`; gives (joined, left).
 
-    Other numbers are passed over. The mailbox is theirs, or they would not have the link: nothing has to be confirmed.
+    Other numbers are passed over, and so are lists that were not among the `shown` (None: all were): nobody leaves
+    a list that they joined elsewhere after the page had come. The mailbox is theirs, or they would not have the link:
+    nothing has to be confirmed.
     """
-    known = choices(dbsession, person)
+    known = [one for one in choices(dbsession, person) if shown is None or one.id in shown]
     joined = [one.id for one in known if one.id in wanted and not one.subscribed]
     left = [one.id for one in known if one.id not in wanted and one.subscribed]
     for list_id in joined:

@@ -92,10 +92,16 @@ _Fields = dict[str, list[str]]
 
 
 def _lists(request: Request, found: Opened, fields: _Fields, visit: Visit) -> str:
-    wanted = {int(one) for one in fields.get("lists", []) if one.isascii() and one.isdigit() and len(one) < 19}
-    joined, left = service.choose_lists(request.dbsession, found.project, found.person, found.claims, wanted, visit)
+    joined, left = service.choose_lists(
+        request.dbsession, found.project, found.person, found.claims, _numbers(fields.get("lists", [])), visit,
+        shown=_numbers(fields["shown"]) if "shown" in fields else None,
+    )  # fmt: skip
     _say_goodbye(request, found, left)
     return "lists" if joined or left else "same"
+
+
+def _numbers(given: list[str]) -> set[int]:
+    return {int(one) for one in given if one.isascii() and one.isdigit() and len(one) < 19}
 
 
 def _leave_all(request: Request, found: Opened, _fields: _Fields, visit: Visit) -> str:

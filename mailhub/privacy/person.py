@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from mailhub.lists import consents
 from mailhub.lists.fields import fields_of
+from mailhub.lists.service import merged_into
 from mailhub.models import (
     MailingList,
     Message,
@@ -28,7 +29,7 @@ from mailhub.privacy.places import tables_of_people
 #: Rows that are read and written together: a person may have any number of letters.
 SLICE = 2_000
 #: Told by themselves below, under a name that people understand.
-_TOLD = frozenset({"subscription", "consent", "subscriber_tag"})
+_TOLD = frozenset({"subscription", "consent", "subscriber_tag", "subscriber_merge"})
 #: A machine's way of ordering rows tells nobody anything; which of the team has written a note is about somebody else.
 _OURS = frozenset({"project_id", "subscriber_id", "user_id", "author"})
 
@@ -47,7 +48,8 @@ def collect(dbsession: Session, project: Project, person: Subscriber) -> Known:
     events), and whatever other tables know under their own names (`other`). Times are in UTC.
     """
     project_id = project.id
-    letters, events = _letters(project_id, person).subquery(), _events(project_id, person).subquery()
+    ids = [person.id, *merged_into(dbsession, project_id, person.id)]
+    letters, events = _letters(project_id, person, ids).subquery(), _events(project_id, person, ids).subquery()
     about = {
         "project": {"name": project.name, "domain": project.domain},
         "made_at": datetime.now(UTC),
@@ -104,7 +106,7 @@ def _stream(dbsession: Session, statement: Select[*tuple[Any, ...]]) -> Iterator
         yield told
 
 
-def _letters(project_id: int, person: Subscriber) -> Select[*tuple[Any, ...]]:
+def _letters(project_id: int, person: Subscriber, ids: Sequence[int]) -> Select[*tuple[Any, ...]]:
     """Letters to the person, or to their address before they were known."""
     return select(
         Message.id, Message.created_at.label("at"), Message.kind, Message.email.label("to"), Message.subject,
@@ -112,11 +114,11 @@ def _letters(project_id: int, person: Subscriber) -> Select[*tuple[Any, ...]]:
         Message.settled_at,
     ).where(
         Message.project_id == project_id,
-        or_(Message.subscriber_id == person.id, func.lower(Message.email) == person.email_key),
+        or_(Message.subscriber_id.in_(ids), func.lower(Message.email) == person.email_key),
     )  # fmt: skip
 
 
-def _events(project_id: int, person: Subscriber) -> CompoundSelect[*tuple[Any, ...]]:
+def _events(project_id: int, person: Subscriber, ids: Sequence[int]) -> CompoundSelect[*tuple[Any, ...]]:
     """Events of the person, and of letters to their address from before they were known: by two indexes."""
     told = select(
         MessageEvent.id, MessageEvent.at, MessageEvent.type, MessageEvent.campaign_name.label("campaign"),
@@ -133,9 +135,9 @@ def _events(project_id: int, person: Subscriber) -> CompoundSelect[*tuple[Any, .
         .subquery()
     )
     return union_all(
-        told.where(MessageEvent.subscriber_id == person.id),
+        told.where(MessageEvent.subscriber_id.in_(ids)),
         told.join(before, before.c.id == MessageEvent.message_id).where(
-            MessageEvent.subscriber_id.is_distinct_from(person.id)
+            or_(MessageEvent.subscriber_id.is_(None), MessageEvent.subscriber_id.not_in(ids))
         ),
     )
 

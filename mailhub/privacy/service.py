@@ -17,6 +17,7 @@ from sqlalchemy import delete, func, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from mailhub.background import service as background
+from mailhub.lists.service import merged_into
 from mailhub.mail.address import InvalidAddress, parse_address
 from mailhub.models import (
     Erasure,
@@ -181,7 +182,8 @@ def take_out(dbsession: Session, sealer: Sealer, project_id: int, erasure_id: in
         return
     addresses = addresses_in(sealer, erasure)
     if erasure.subscriber_id is not None:
-        addresses |= raw.addresses_of(dbsession, project_id, erasure.subscriber_id)
+        for number in (erasure.subscriber_id, *merged_into(dbsession, project_id, erasure.subscriber_id)):
+            addresses |= raw.addresses_of(dbsession, project_id, number)
         # The address may have been changed since the wish.
         person = dbsession.get(Subscriber, (project_id, erasure.subscriber_id), with_for_update=True)
         addresses |= {person.email, person.email_key} if person is not None else set()
@@ -204,6 +206,8 @@ def forget(dbsession: Session, project_id: int, subscriber_id: int | None, addre
     letters = raw.letters_to(dbsession, project_id, subscriber_id, keys)
     n_letters = raw.erase_letters(dbsession, project_id, letters)
     n_events = raw.erase_events(dbsession, project_id, subscriber_id, letters)
+    for number in merged_into(dbsession, project_id, subscriber_id) if subscriber_id is not None else ():
+        n_events += raw.erase_events(dbsession, project_id, number, letters)
     if subscriber_id is not None:
         for table in tables_of_people():
             dbsession.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -99,6 +100,13 @@ def lists_growth(dbsession: Session, project_id: int, since: date, until: date) 
     binds = {"project_id": project_id, "since": since, "until": until}
     rows = dbsession.execute(SQL["lists_growth"].text, binds)
     return [ListGrowth(number, name, *map(int, counts)) for number, name, *counts in rows]
+
+
+def forget_handover(dbsession: Session, project_id: int, subscriber_id: int, list_ids: Sequence[int]) -> None:
+    """Subscriptions to these lists have just become this person's, who is the same as before: nobody came or left."""
+    if list_ids:
+        binds = {"project_id": project_id, "subscriber_id": subscriber_id, "list_ids": list(list_ids)}
+        dbsession.execute(SQL["forget_handover"].text, binds)
 
 
 def differences(dbsession: Session) -> list[ListDifference]:

@@ -6,6 +6,7 @@ A GET changes nothing: scanners follow every link. The token is the only credent
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -216,7 +217,11 @@ def _claims(request: Request) -> Claims:
         claims: Claims = request.registry.signer.read(Kind.UNSUBSCRIBE, request.matchdict["token"])
     except BadToken:
         raise LinkGone() from None
-    return claims
+    if claims.project is None or claims.subscriber is None:
+        return claims
+    # Whoever was merged with another person leaves as that one.
+    person = lists.person_of(request.dbsession, claims.project, claims.subscriber)
+    return replace(claims, subscriber=person.id) if person is not None else claims
 
 
 def _rows(request: Request, claims: Claims) -> list[Any]:

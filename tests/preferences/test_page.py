@@ -109,6 +109,9 @@ def test_a_list_that_is_not_shown_cannot_be_joined(client: Any, reader: Reader, 
     wanted = [reader.secret.id, foreign.id, 10**12, reader.news.id, reader.club.id]
     client.post(reader.url, [("action", "lists"), *(("lists", str(one)) for one in wanted), ("lists", "x")], status=303)
     assert statuses(dbsession, reader) == {reader.news.id: "subscribed", reader.club.id: "subscribed"}
+    # Nor is one left that came after the page.
+    client.post(reader.url, [("action", "lists"), ("shown", str(reader.news.id))], status=303)
+    assert statuses(dbsession, reader) == {reader.news.id: "unsubscribed", reader.club.id: "subscribed"}
 
 
 def test_leaving_everything(client: Any, reader: Reader, dbsession: Any) -> None:

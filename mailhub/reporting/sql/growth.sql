@@ -129,3 +129,27 @@ LEFT JOIN (
 LEFT JOIN list_count AS c ON c.project_id = l.project_id AND c.list_id = l.id AND c.status = 'subscribed'
 WHERE coalesce(d.n, 0) <> coalesce(c.n, 0)
 ORDER BY l.project_id, l.id
+
+-- name: forget_handover
+-- A subscription that went from one row of a person to the other is nobody's joining and nobody's leaving: the trigger
+-- has just counted it as both, on the day at hand.
+-- binds: project_id bigint, subscriber_id bigint, list_ids bigint[]
+-- reads: subscription, project
+-- writes: list_day, list_source_day
+WITH moved AS (
+    SELECT
+        n.list_id, source_kind(n.source) AS source,
+        CAST(now() AT TIME ZONE coalesce(p.days_zone, p.time_zone) AS date) AS day
+    FROM subscription AS n
+    JOIN project AS p ON p.id = n.project_id
+    WHERE n.project_id = :project_id AND n.subscriber_id = :subscriber_id
+        AND n.list_id = ANY (CAST(:list_ids AS bigint[]))
+),
+sources AS (
+    UPDATE list_source_day AS d SET joined = d.joined - 1, unsubscribed = d.unsubscribed - 1
+    FROM moved AS m
+    WHERE d.project_id = :project_id AND d.list_id = m.list_id AND d.day = m.day AND d.source = m.source
+)
+UPDATE list_day AS d SET joined = d.joined - 1, unsubscribed = d.unsubscribed - 1
+FROM moved AS m
+WHERE d.project_id = :project_id AND d.list_id = m.list_id AND d.day = m.day
