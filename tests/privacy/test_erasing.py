@@ -314,8 +314,18 @@ def test_whoever_still_knew_the_person_is_waited_for(house):
     assert house.session.get(Erasure, (house.project.id, erasure.id)).state == "following"
     letter = house.session.scalars(select(Message).where(Message.id == letter.id)).one()
     letter.in_flight, letter.state, letter.smtp_reply = False, "sent", f"250 <{EMAIL}>"
+    job = house.finished("csv")
+    job.state, job.finished_at, job.created_at = "running", None, erasure.erased_at
+    path = background.path_of(house.settings, job.file)
+    path.write_text(f"{EMAIL}\n", encoding="utf-8")
     house.session.commit()
     house.follow()
+    erasure = house.session.get(Erasure, (house.project.id, erasure.id))
+    assert (erasure.state, path.exists()) == ("following", True), "a file is being made"
+    job.state, job.finished_at = "done", datetime.now(UTC)
+    house.session.commit()
+    house.follow()
+    assert not path.exists()
     assert house.session.get(Erasure, (house.project.id, erasure.id)).state == "done"
     house.session.rollback()
     assert found_in(dumped(house.live.engine), EMAIL) == []
