@@ -136,7 +136,33 @@ def do(request: Request, job: Running) -> dict[str, Any]:
             raise Failed("misfits")
     with request.tm:
         _settle(request.dbsession, job)
+    if asked["step"] != CHECK:
+        _catch_up(request, job)
     return seen
+
+
+def _catch_up(request: Request, job: Running) -> None:
+    """People who came while the others were gone through have values of the old type, or of a field that is no more.
+
+    What does not fit is taken away: the field has its new type by now.
+    """
+    asked = job.parameters
+    new = Typed(asked["type"] or FieldType.TEXT, asked["choices"])
+    last = select(func.max(Subscriber.id)).where(Subscriber.project_id == job.project_id)
+    after = asked["upto"]
+    while True:
+        with request.tm:
+            values = {"project": job.project_id, "name": asked["field"], "after": after}
+            upto = request.dbsession.scalar(last) or 0
+            rows = request.dbsession.execute(_VALUES, values | {"upto": upto, "most": SLICE}).all()
+            held = [(row.id, row.value) for row in rows if row.value is not None]
+            if asked["step"] == DELETE:
+                _write(request.dbsession, values, [(one, None) for one, _value in held])
+            else:
+                _convert(request.dbsession, values, new, held, {}, write=True)
+        if not rows:
+            return
+        after = rows[-1].id
 
 
 def _pass(request: Request, job: Running, step: str, number: int, seen: dict[str, Any]) -> dict[str, Any]:

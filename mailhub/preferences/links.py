@@ -35,9 +35,9 @@ def page_url(public_url: str, signer: Signer, claims: Claims, *, expires: int | 
     return f"{public_url.rstrip('/')}/p/{token}"
 
 
-def asked_url(public_url: str, signer: Signer, person: Subscriber, *, now: float) -> str:
+def asked_url(public_url: str, signer: Signer, *, project_id: int, subscriber_id: int, now: float) -> str:
     """The page for somebody who has asked for the link; it works for LINK_SECONDS."""
-    claims = Claims(Kind.PREFERENCES, project=person.project_id, subscriber=person.id)
+    claims = Claims(Kind.PREFERENCES, project=project_id, subscriber=subscriber_id)
     return page_url(public_url, signer, claims, expires=int(now) + LINK_SECONDS)
 
 
