@@ -88,8 +88,8 @@ BUILDERS = {
                          "r1-field": "domain", "r1-op": "is", "r1-value": "gmail.com"},
     "two_activities": {"match": "all", "r0-field": "opened", "r0-op": "did", "r0-days": "30", "r0-scope": "any",
                        "r1-field": "clicked", "r1-op": "did_not", "r1-days": "90", "r1-scope": "any"},
-    "last_three_campaigns": {"match": "all", "r0-field": "sent", "r0-op": "did", "r0-scope": "last", "r0-last": "3",
-                             "r1-field": "opened", "r1-op": "did_not", "r1-scope": "last", "r1-last": "3"},
+    "last_ten_campaigns": {"match": "all", "r0-field": "sent", "r0-op": "did", "r0-scope": "last", "r0-last": "10",
+                             "r1-field": "opened", "r1-op": "did_not", "r1-scope": "last", "r1-last": "10"},
 }  # fmt: skip
 
 
