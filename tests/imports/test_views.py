@@ -296,3 +296,13 @@ def test_numbers_stay_when_the_rows_that_were_left_out_are_forgotten(cast, page,
     reasons = page.get(url).html.find(id="reasons")
     assert [one.text for one in reasons.select("li b")] == numbers == ["2", "1"]
     assert reasons.find("a") is None
+
+
+def test_a_file_that_an_erasure_took_is_explained_and_another_takes_its_place(cast, page, waiting, dbsession, settings):
+    (folder(settings) / waiting.stored_name).unlink()
+    waiting.error = "erased"
+    dbsession.commit()
+    assert "somebody in it has been erased" in page.get(f"{cast.base}/imports").text
+    there = page.get(f"{cast.base}/imports/{waiting.id}/columns", status=303).location
+    assert there.endswith(f"new?instead={waiting.id}")
+    assert "Somebody in this file has been erased" in page.get(there).text
