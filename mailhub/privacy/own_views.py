@@ -90,7 +90,7 @@ def data(request: Request) -> Any:
         request.response.status_int = 422
         return _page(request, project, form.values, form.errors)
     _note(request, "person.exported", person)
-    return bundle.answer(request, project, person)
+    return bundle.as_zip(request, project, person)
 
 
 @view_config(

@@ -24,6 +24,11 @@ LANGUAGES: Mapping[str, str] = {"en": "English", "ru": "Русский"}
 _ = TranslationStringFactory(DOMAIN)
 
 
+def pgettext(context: str, text: str) -> Any:
+    """The same for a word that other languages say in several ways: `pgettext("person", "Name")`."""
+    return _(text, context=context)
+
+
 def translate(request: Request, text: str, **mapping: Any) -> str:
     """The text in the request's language; `mapping` fills its `${placeholders}`."""
     translated: str = request.localizer.translate(text, domain=DOMAIN, mapping=mapping or None)
