@@ -158,9 +158,10 @@ def main() -> int:
         bench = Bench(stand, given.people)
         for format_ in Format:
             if given.only in (None, format_.value):
-                figures |= bench.run(format_)
-    for name, value in figures.items():
-        print(f"  {name:<34}{value:>16,}", flush=True)
+                found = bench.run(format_)
+                figures |= found
+                for name, value in found.items():
+                    print(f"  {name:<34}{value:>16,}", flush=True)
     if given.json:
         given.json.write_text(json.dumps(figures, indent=2) + "\n")
     faults = [name for name, value in figures.items() if name.endswith("_rows") and value != given.people]

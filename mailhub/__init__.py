@@ -18,9 +18,11 @@ ROOMS = (
 
 def main(global_config: dict[str, str] | None = None, **settings: Any) -> Door:
     """The site: what `pserve development.ini` serves."""
+    from mailhub.garbage import settle
     from mailhub.tracking.door import opened_door
 
     router = configure({**(global_config or {}), **settings}).make_wsgi_app()
+    settle()
     given = router.registry.mailhub
     # In production tracking has a process of its own, and its links come here by mistake only.
     return opened_door(router, at_once=given.tracking_url == given.public_url)

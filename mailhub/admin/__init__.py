@@ -10,6 +10,7 @@ from pyramid.config import Configurator
 from pyramid.router import Router
 
 from mailhub import priority
+from mailhub.garbage import settle
 from mailhub.security.context import Root
 from mailhub.tasks.inspection import Inspector
 
@@ -18,7 +19,9 @@ def main(global_config: dict[str, str] | None = None, **settings: Any) -> Router
     """What `pserve development.ini --app-name=reports --server-name=reports` serves."""
     # Started with `nice`, it stands back as a session too.
     priority.stand_back(os.getpid(), os.getpriority(os.PRIO_PROCESS, 0))
-    return configure({**(global_config or {}), **settings}).make_wsgi_app()
+    router = configure({**(global_config or {}), **settings}).make_wsgi_app()
+    settle()
+    return router
 
 
 def configure(settings: dict[str, Any]) -> Configurator:

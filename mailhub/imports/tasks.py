@@ -20,6 +20,7 @@ from mailhub.imports.batches import FIRST_BATCH, Batch, FileGone, batches
 from mailhub.imports.grading import Grader
 from mailhub.imports.merge import refresh_statistics
 from mailhub.imports.reading_ahead import ahead
+from mailhub.imports.rejected import keep_left_out
 from mailhub.imports.service import INTERNAL, RESUMABLE, folder, path_of
 from mailhub.models import SubscriberImport
 from mailhub.tasks import RETRIED_SQLSTATES, sweep, task
@@ -141,10 +142,11 @@ def _store(request: Request, job: running.Job, batch: Batch) -> int:
 def _finish(request: Request, job: running.Job, error: str = "", grade: Mapping[str, Any] | None = None) -> None:
     with request.tm:
         running.finish(request.dbsession, job, error=error)
-        if grade is not None:
-            row = request.dbsession.get(SubscriberImport, (job.source.project_id, job.source.import_id))
-            if row is not None:
+        row = request.dbsession.get(SubscriberImport, (job.source.project_id, job.source.import_id))
+        if row is not None:
+            if grade is not None:
                 row.grade = dict(grade)
+            keep_left_out(request.dbsession, row)
     if error not in RESUMABLE:
         job.source.path.unlink(missing_ok=True)
     log.info("import.done" if not error else "import.failed", import_id=job.source.import_id, error=error)

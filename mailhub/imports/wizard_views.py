@@ -15,7 +15,7 @@ from mailhub.imports import checking, queries, service, steps
 from mailhub.imports.batches import FileGone
 from mailhub.imports.head import SHOWN, Head
 from mailhub.imports.reading import CSV, DELIMITERS, ENCODINGS, KINDS, NotACsv
-from mailhub.imports.rejected import SKIP_REASONS, reason_name, rejected_counts, skipped_counts
+from mailhub.imports.rejected import SKIP_REASONS, left_out, reason_name
 from mailhub.imports.resources import ImportContext
 from mailhub.imports.rules import Rules
 from mailhub.imports.tasks import run_import
@@ -204,7 +204,10 @@ def _columns_page(
 @of_draft
 def rules(context: ImportContext, request: Request) -> Any:
     row = context.subscriber_import
-    return _rules_page(request, row, steps.rules_values(request, row), {})
+    page = _rules_page(request, row, steps.rules_values(request, row), {})
+    if len(page["lists"]) == 1 and not page["values"]["lists"]:
+        page["values"]["lists"] = [str(page["lists"][0][0])]
+    return page
 
 
 @view_config(route_name="imports.rules", request_method="POST", renderer="imports/rules.html", permission=EDIT)
@@ -290,7 +293,6 @@ def _check_page(request: Request, row: SubscriberImport) -> Any:
     digest = service.settings_digest(request.dbsession, row)
     current = row.checked.get("of") == digest
     going = not current and checking.is_running(job) and job is not None and job.parameters.get("of") == digest
-    key = {"project_id": row.project_id, "import_id": row.id}
     return {
         "subscriber_import": row,
         "steps": _steps(request, row, "check"),
@@ -302,8 +304,8 @@ def _check_page(request: Request, row: SubscriberImport) -> Any:
         "version": f"{job.state}-{job.done}" if job is not None else "",
         "counts": row.checked,
         "grade": row.grade,
-        "refused": rejected_counts(request.dbsession, **key) if current else {},
-        "skipped": skipped_counts(request.dbsession, **key) if current else {},
+        "left_out": left_out(request.dbsession, row) if current else None,
+        "rows_kept": True,
         "reason_name": reason_name,
         "file_gone": service.FILE_GONE,
         "skip_reasons": SKIP_REASONS,

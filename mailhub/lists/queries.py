@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import and_, func, select, text
 from sqlalchemy.orm import Session
 
+from mailhub.lists.forms import id_in
 from mailhub.models import (
     AudienceSide,
     Campaign,
@@ -84,7 +85,7 @@ def sources_of(dbsession: Session, project_id: int) -> list[str]:
 
 def import_names(dbsession: Session, project_id: int, sources: Collection[str]) -> dict[str, tuple[int, str]]:
     """source (`import:12`) → (id, file name) of these imports."""
-    ids = {int(one[7:]) for one in sources if one.startswith("import:") and one[7:].isdigit() and len(one) < 26}
+    ids = {number for one in sources if one.startswith("import:") and (number := id_in(one[7:])) is not None}
     if not ids:
         return {}
     found = select(SubscriberImport.id, SubscriberImport.file_name).where(
@@ -143,6 +144,34 @@ def campaigns_of_list(dbsession: Session, *, project_id: int, list_id: int, limi
         .limit(limit)
     )
     return list(dbsession.scalars(wanted))
+
+
+def list_statuses_of_people(
+    dbsession: Session, *, project_id: int, subscriber_ids: Sequence[int]
+) -> dict[int, list[tuple[str, str]]]:
+    """(name, status) of the lists in use that these people are or were in, by name. One query for a whole page.
+
+    For tables: without the rows as objects, which would take as long as the query.
+    """
+    found: dict[int, list[tuple[str, str]]] = {number: [] for number in subscriber_ids}
+    if not subscriber_ids:
+        return found
+    wanted = (
+        select(Subscription.subscriber_id, MailingList.name, Subscription.status)
+        .join(
+            MailingList,
+            and_(Subscription.project_id == MailingList.project_id, Subscription.list_id == MailingList.id),
+        )
+        .where(
+            Subscription.project_id == project_id,
+            Subscription.subscriber_id.in_(subscriber_ids),
+            MailingList.archived_at.is_(None),
+        )
+        .order_by(func.lower(MailingList.name), MailingList.id)
+    )
+    for subscriber_id, name, status in dbsession.execute(wanted):
+        found[subscriber_id].append((name, status))
+    return found
 
 
 def lists_of_people(

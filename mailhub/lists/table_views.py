@@ -82,7 +82,7 @@ def subscribers(context: ProjectContext, request: Request) -> dict[str, Any]:
         "view_id": request.GET.get("view", ""),
         "back": _back(request),
         "show": lambda field, value: show_value(field, value, request.locale_name),
-        "memberships": queries.lists_of_people(dbsession, project_id=project.id, subscriber_ids=ids)
+        "memberships": queries.list_statuses_of_people(dbsession, project_id=project.id, subscriber_ids=ids)
         if "lists" in shows
         else {},
         "tagged": tags_of_people(dbsession, project.id, ids) if "tags" in shows else {},

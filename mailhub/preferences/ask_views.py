@@ -15,7 +15,8 @@ from mailhub.lists.forms import ADDRESS_FAULTS
 from mailhub.mail.address import Address, InvalidAddress, parse_address
 from mailhub.models import Project
 from mailhub.preferences import caps, letters, links
-from mailhub.preferences.views import choose_language, fields_of_body, languages_of
+from mailhub.preferences.views import fields_of_body
+from mailhub.web.i18n import choose_language, languages_of
 
 
 @view_config(

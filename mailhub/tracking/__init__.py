@@ -14,6 +14,7 @@ def main(global_config: dict[str, str] | None = None, **settings: Any) -> Door:
     import pyramid_tm
     from pyramid.config import Configurator
 
+    from mailhub.garbage import settle
     from mailhub.security.context import Root
     from mailhub.tracking.door import opened_door
 
@@ -43,4 +44,6 @@ def main(global_config: dict[str, str] | None = None, **settings: Any) -> Door:
         config.include(part)
     config.add_notfound_view("mailhub.tracking.refused.not_found")
     config.scan("mailhub.tracking")
-    return opened_door(config.make_wsgi_app(), keeps_free=True)
+    router = config.make_wsgi_app()
+    settle()
+    return opened_door(router, keeps_free=True)

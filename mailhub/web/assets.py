@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
@@ -24,6 +25,12 @@ def static_url(path: str) -> str:
 
     Raises FileNotFoundError for a file that is not there: a page with a missing asset fails in its first test.
     """
+    return _url(path, int(time.monotonic()))
+
+
+@lru_cache(maxsize=512)
+def _url(path: str, _second: int) -> str:
+    # Once a second and not once an icon: a large table has hundreds, and an edited file is still seen at once.
     file = STATIC / path
     stamp = file.stat()
     url = f"{PREFIX}/{quote(path)}"

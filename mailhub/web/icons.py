@@ -16,10 +16,15 @@ def icon(name: str, label: str | None = None) -> Markup:
     """An icon of the sprite, hidden from screen readers unless it has a `label`. KeyError for an unknown name."""
     if name not in names():
         raise KeyError(f"no icon {name!r} in static/{SPRITE}; add it to tools/vendor/icons.txt and run `make vendor`")
-    href = f"{static_url(SPRITE)}#{name}"
     if label:
+        href = f"{static_url(SPRITE)}#{name}"
         return Markup('<svg class="i" role="img" aria-label="{}"><use href="{}"/></svg>').format(label, href)
-    return Markup('<svg class="i" aria-hidden="true"><use href="{}"/></svg>').format(href)
+    return _hidden(static_url(SPRITE), name)
+
+
+@lru_cache(maxsize=1024)
+def _hidden(sprite: str, name: str) -> Markup:
+    return Markup('<svg class="i" aria-hidden="true"><use href="{}"/></svg>').format(f"{sprite}#{name}")
 
 
 @lru_cache

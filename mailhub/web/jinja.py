@@ -40,6 +40,9 @@ class Macros:
                 # get_template looks at the file's time in development, so an edited macro is seen at once.
                 macro = getattr(self._environment.get_template(f"macros/{file}.html").module, name, None)
                 if macro is not None:
+                    if not self._environment.auto_reload:
+                        # Found without a search from now on: a page asks some hundred times.
+                        setattr(self, name, macro)
                     return macro
         raise AttributeError(f"no macro {name!r} in templates/macros/")
 
@@ -47,10 +50,19 @@ class Macros:
 @pass_context
 def gettext(context: Context, message: str, /, **variables: Any) -> str:
     """`_("Sent to %(name)s", name=x)`; variables are escaped, and a lazy text from Python is taken as it is."""
-    translated = request_of(context).localizer.translate(message, domain=DOMAIN)
-    if isinstance(message, TranslationString):
-        return str(translated)
-    return _fill(context, translated, variables)
+    localizer = request_of(context).localizer
+    if isinstance(message, TranslationString) and (message.mapping or message.context):
+        return str(localizer.translate(message, domain=DOMAIN))
+    # What localizer.translate does with a text that has no blanks to fill, without its ceremony: a page has hundreds.
+    translated = localizer.translations.dugettext(DOMAIN, message)
+    return str(translated) if isinstance(message, TranslationString) else _fill(context, translated, variables)
+
+
+@pass_context
+def pgettext(context: Context, meaning: str, message: str, /, **variables: Any) -> str:
+    """`pgettext("person", "Name")`: for a word that other languages say in several ways."""
+    wanted = TranslationString(message, domain=DOMAIN, context=meaning)
+    return _fill(context, request_of(context).localizer.translate(wanted), variables)
 
 
 @pass_context
@@ -64,7 +76,8 @@ def ngettext(context: Context, singular: str, plural: str, count: int, /, **vari
 def _fill(context: Context, text: str, variables: Mapping[str, Any]) -> str:
     # As Jinja's newstyle gettext: always %-formatted, so that a literal sign is always written %%.
     # The message is ours (source or catalogue), so it is markup; what is filled in is escaped.
-    return (Markup(text) if context.eval_ctx.autoescape else text) % dict(variables)  # noqa: S704
+    template = Markup(text) if context.eval_ctx.autoescape else text  # noqa: S704
+    return template % variables if "%" in text else template
 
 
 @pass_context
@@ -161,6 +174,7 @@ def furnish(environment: Environment) -> None:
         _=gettext,
         gettext=gettext,
         ngettext=ngettext,
+        pgettext=pgettext,
         ui=Macros(environment),
         icon=icon,
         static_url=static_url,
