@@ -239,7 +239,7 @@ def test_a_copy_has_the_same_choice_and_writes_to_nobody_whom_the_first_left_out
     assert chosen_of(dbsession, cast.project.id, cast.campaign.id).not_segments == (gone.id,)
 
 
-def test_the_first_step_counts_what_is_ticked_and_keeps_it(build, dbsession, client, count_statements):
+def test_the_first_step_counts_what_is_ticked_and_keeps_it(build, dbsession, client, count_statements, monkeypatch):
     cast = make_cast(build)
     segment = add_segment(dbsession, cast.project, "Towns", KAZAN)
     build.subscriber(cast.project, lists=[build.list(cast.project)], fields={"city": "Kazan"})
@@ -253,6 +253,11 @@ def test_the_first_step_counts_what_is_ticked_and_keeps_it(build, dbsession, cli
         page = client.get(path)
     assert len(seen) <= 16, len(seen)
     assert "Leave people out" in page
+    monkeypatch.setattr(audience, "MOST_COUNTED_AT_ONCE", 1)
+    large = client.get(path).html.find(id="recipient-count")
+    assert large["hx-trigger"].startswith("load, ")
+    assert "at most 3" in large.text
+    assert "at most" not in client.get(path + "?count=1").html.find(id="recipient-count").text
     asked = f"?list_ids={cast.list.id}&segment_ids={segment.id}&exclude_list_ids={out.id}&exclude_list_ids=x"
     counted = client.fragment(path + asked, "recipient-count")
     assert '<p class="tile-v">2</p>' in counted
