@@ -107,6 +107,24 @@ def test_rejected_rows_come_in_the_words_of_the_upload(cast, page, waiting, publ
     assert [option["value"] for option in chosen] == ["email", "name", "new:boolean"]
 
 
+def test_number_of_queries_of_each_page(cast, page, waiting, publisher, statements):
+    """The person, the project and the import are three of them, the choice of projects one."""
+    decide(page, cast, waiting)
+    publisher.run_all()
+    base = f"{cast.base}/imports"
+    most = {"": 5, "/new": 5}
+    most |= {f"/{waiting.id}/{name}": n for name, n in (("reading", 6), ("columns", 6), ("rules", 8), ("check", 10))}
+    for path, limit in most.items():
+        with statements() as seen:
+            page.get(base + path)
+        assert len(seen) <= limit, (path, seen)
+    url = step(page, cast, waiting, "check", action="start").location
+    publisher.run_all()
+    with statements() as seen:
+        page.get(url)
+    assert len(seen) <= 11, seen
+
+
 def test_progress_is_polled_until_it_is_over(cast, page, waiting, publisher):
     url = decide(page, cast, waiting).location
     for part, name in (("import-check", "check"), ("import-progress", "")):
