@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.office import alone, campaign, limits, scale
+from bench.office import alone, campaign, forget, limits, scale, stops
 from bench.office.campaign import Asked, Figures, NotHere
 
 
@@ -44,6 +44,8 @@ PARTS = {
     "letters": Part(alone.letters, True, "making letters, one process"),
     "fan_out": Part(scale.fan_outs, False, "fan-out of 1 M people (10 M with --large)"),
     "claim": Part(scale.claim_costs, False, "a claim at 10 k and 1 M people (10 M with --large)"),
+    "stops": Part(stops.stops, False, "what stop lists cost an audience's count and a chunk"),
+    "forget": Part(forget.forget, False, "retention, and an erasure's walk through letters and events"),
     "limits": Part(limits.limits, False, "200 letters/s over eight processes"),
 }
 

@@ -5,6 +5,8 @@ The cast: alice owns the project, bob works in it, charlie must see nothing of i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from typing import Any
@@ -40,30 +42,68 @@ def dkim_keys() -> domains.Keys:
     return generate_keys()
 
 
+def _user(email: str = "", **columns: Any) -> User:
+    return User(email=email or f"user{next(_number)}@people.test", **columns)
+
+
+def _project(**columns: Any) -> Project:
+    n = next(_number)
+    return Project(**{"slug": f"project-{n}", "name": f"Project {n}", "domain": f"p{n}.test"} | columns)
+
+
 class Builder:
     """Every method commits, so that the site (on the same connection) sees the row."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self._later = False
 
     def _add(self, row: Any) -> Any:
-        self.session.add(row)
-        self.session.commit()
-        return row
+        return self._add_all(row)[0]
+
+    def _add_all(self, *rows: Any) -> tuple[Any, ...]:
+        self.session.add_all(rows)
+        if self._later:
+            self.session.flush()
+        else:
+            self.session.commit()
+        return rows
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is made in the block is committed at its end, all at once: a savepoint costs as much as a row."""
+        self._later = True
+        try:
+            yield
+            self.session.commit()
+        finally:
+            self._later = False
 
     def user(self, email: str = "", **columns: Any) -> User:
-        return self._add(User(email=email or f"user{next(_number)}@people.test", **columns))
+        return self._add(_user(email, **columns))
+
+    def users(self, count: int) -> tuple[User, ...]:
+        """So many people, in one statement."""
+        return self._add_all(*(_user() for _one in range(count)))
+
+    def projects(self, count: int) -> tuple[Project, ...]:
+        """So many projects of nobody, in one statement."""
+        return self._add_all(*(_project() for _one in range(count)))
 
     def project(self, owner: User | None = None, **columns: Any) -> Project:
-        n = next(_number)
-        values = {"slug": f"project-{n}", "name": f"Project {n}", "domain": f"p{n}.test"} | columns
-        project = self._add(Project(**values))
+        project = self._add(_project(**columns))
         if owner is not None:
             self.member(project, owner, Role.OWNER)
         return project
 
     def member(self, project: Project, user: User, role: str = Role.MARKETER) -> Membership:
         return self._add(Membership(project_id=project.id, user_id=user.id, role=role))
+
+    def members(self, *members: tuple[Project, User, str]) -> None:
+        """Each with their role in a project, in one statement."""
+        self._add_all(
+            *(Membership(project_id=project.id, user_id=user.id, role=role) for project, user, role in members)
+        )
 
     def sender(self, project: Project, email: str = "", **columns: Any) -> Sender:
         return self._add(Sender(project_id=project.id, email=email or f"news@{project.domain}", name="News", **columns))

@@ -9,18 +9,21 @@ from typing import Any
 
 import pytest
 
+from mailhub.models import Role
+
 
 class Cast:
     def __init__(self, build: Any, client: Any) -> None:
-        self.alice = build.user()
-        self.bob = build.user()
-        self.ann = build.user()
-        self.charlie = build.user()
-        self.project = build.project(self.alice)
-        build.member(self.project, self.bob)
-        build.member(self.project, self.ann, "analyst")
-        self.other = build.project(self.charlie)
-        self.list = build.list(self.project, "News")
+        with build.at_once():
+            self.alice, self.bob, self.ann, self.charlie = build.users(4)
+            self.project, self.other = build.projects(2)
+            build.members(
+                (self.project, self.alice, Role.OWNER),
+                (self.project, self.bob, Role.MARKETER),
+                (self.project, self.ann, Role.ANALYST),
+                (self.other, self.charlie, Role.OWNER),
+            )
+            self.list = build.list(self.project, "News")
         self._client = client
         self.base = f"/projects/{self.project.slug}"
 

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
+from jinja2.bccache import Bucket, BytecodeCache
 from psycopg import sql
 from sqlalchemy import Connection, make_url
 from sqlalchemy.orm import Session, sessionmaker
@@ -142,11 +143,29 @@ def raw_settings(database_url: str, home: Path) -> dict[str, str]:
     }
 
 
+class _Compiled(BytecodeCache):
+    """Templates are compiled once a process, not once for each app that a test makes for itself."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if code := self._code.get(bucket.key):
+            bucket.bytecode_from_string(code)  # which looks whether the source is the same
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
+
+
 def build_app(database_url: str, home: Path, **changes: str) -> Any:
     """The site's WSGI application on a database, with the recording publisher."""
     raw = {**raw_settings(database_url, home), **changes}
     config = mailhub.configure(raw)
     app = config.make_wsgi_app()
+    config.get_jinja2_environment(".html").bytecode_cache = _COMPILED
     app.registry.publisher = RecordingPublisher()
     app.registry.publisher.registry = app.registry
     app.registry.heartbeat = None

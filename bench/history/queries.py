@@ -35,9 +35,9 @@ _KINDS = {
     "raw_reports": Kind.JOB,
 }
 #: Files of what no page waits for: writers of rollups, the recount, what stores hits, tasks that follow the events.
-_MACHINERY = {"rollup", "verify", "hits", "renames", "spools", "activity", "erasure"}
+_MACHINERY = {"rollup", "verify", "hits", "renames", "spools", "activity", "erasure", "growth_verify"}
 #: And statements: checks, housekeeping, a button's effect.
-_NOT_OF_PAGES = {"lists_that_differ", "machinery_cancel", "feed_state", "missing_weeks", "detached_partitions"}
+_NOT_OF_PAGES = {"machinery_cancel", "feed_state", "missing_weeks", "detached_partitions"}
 #: Statements that need an extension of the server which is not always there.
 NEEDS = {"machinery_statements": "pg_stat_statements"}
 

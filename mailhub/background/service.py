@@ -83,7 +83,7 @@ def ask(
     ).first()
     if same is not None:
         return same, False
-    if dbsession.scalar(select(func.count()).select_from(open_.subquery())) >= MOST_OPEN:  # type: ignore[operator]
+    if (dbsession.scalar(select(func.count()).select_from(open_.subquery())) or 0) >= MOST_OPEN:
         raise TooManyJobs
     job = ProjectJob(
         project_id=project_id, kind=kind, parameters=dict(parameters), total=total, requested_by=user_id,

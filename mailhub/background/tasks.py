@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 
 from pyramid.request import Request
 from sqlalchemy import text
@@ -88,16 +89,22 @@ def resume_jobs(request: Request) -> None:
         request.enqueue(run_job, row.project_id, row.id)
 
 
+#: A file that no job names is thrown away after so long: who uploads one writes it before the job is committed.
+STRAY_SECONDS = 3600
+
+
 @task("mailhub.background.forget", queue="celery", every=3600)
 def forget(request: Request) -> None:
     """Remove jobs past their time with their files, and files that belong to none."""
     settings = request.registry.mailhub
     gone = [row.file for row in request.dbsession.execute(_EXPIRED)]
-    # The files first: a job's name is committed before its file is made, so that one made meanwhile is no stray.
-    found = [path for path in service.folder(settings).iterdir() if path.is_file()]
+    for name in gone:
+        if name:
+            service.path_of(settings, name).unlink(missing_ok=True)
     known = set(request.dbsession.scalars(_FILES))
-    for path in found:
-        if path.name not in known:
+    oldest = time.time() - STRAY_SECONDS
+    for path in service.folder(settings).iterdir():
+        if path.name not in known and path.is_file() and path.stat().st_mtime < oldest:
             path.unlink(missing_ok=True)
     if gone:
         log.info("project_job.forgotten", jobs=len(gone))

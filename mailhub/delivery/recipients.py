@@ -30,71 +30,11 @@ class Recipient:
 # Looked at again, in the order of `candidates`: who has left since the fan-out gets nothing. Whoever has left a list of
 # the campaign and is in no other of them has left the campaign, though a segment names them; whom only a segment names
 # must be in some list still. Who was excluded is not asked again: that was settled at the fan-out.
+#
+# Sets of the chunk's people, joined, and not a question for each: asked so, the planner may answer it by reading every
+# subscription of a list once a chunk. What nobody has (domains and hashes on a list) is not looked for.
 _LOAD = """
-    SELECT s.id, s.email, s.email_key, s.email_domain, s.name, s.fields,
-           CASE
-               WHEN s.status = 'unsubscribed' THEN 'unsubscribed'
-               WHEN s.status <> 'active' THEN 'suppressed'
-               WHEN x.reason = 'unsubscribed' THEN 'unsubscribed'
-               WHEN x.reason IS NOT NULL OR g.id IS NOT NULL THEN 'suppressed'
-               WHEN o.domains AND EXISTS (
-                   SELECT FROM global_suppression AS d
-                   WHERE d.domain = ANY(domain_and_parents(s.email_domain))
-                     AND (d.expires_at IS NULL OR d.expires_at > clock_timestamp())
-               ) THEN 'suppressed'
-               WHEN o.hashes AND EXISTS (
-                   SELECT FROM unnest(%(keys)s::bytea[]) AS k (key)
-                   CROSS JOIN LATERAL (SELECT sha256(k.key || convert_to(s.email_key, 'UTF8')) AS hash) AS h
-                   WHERE EXISTS (
-                       SELECT FROM suppression AS e
-                       WHERE e.project_id = %(project_id)s AND e.email_hash = h.hash
-                         AND (e.expires_at IS NULL OR e.expires_at > clock_timestamp())
-                   ) OR EXISTS (
-                       SELECT FROM global_suppression AS e
-                       WHERE e.email_hash = h.hash AND (e.expires_at IS NULL OR e.expires_at > clock_timestamp())
-                   )
-               ) THEN 'suppressed'
-               WHEN (o.lists OR o.segments) AND NOT EXISTS (
-                   SELECT FROM campaign_list AS cl
-                   JOIN subscription AS b
-                     ON b.project_id = cl.project_id AND b.list_id = cl.list_id AND b.subscriber_id = s.id
-                   WHERE cl.project_id = s.project_id AND cl.campaign_id = %(campaign_id)s AND cl.side = 'include'
-                     AND b.status = 'subscribed'
-               ) AND (
-                   NOT o.segments
-                   OR EXISTS (
-                       SELECT FROM campaign_list AS cl
-                       JOIN subscription AS b
-                         ON b.project_id = cl.project_id AND b.list_id = cl.list_id AND b.subscriber_id = s.id
-                       WHERE cl.project_id = s.project_id AND cl.campaign_id = %(campaign_id)s AND cl.side = 'include'
-                         AND b.status = 'unsubscribed'
-                   )
-                   OR NOT EXISTS (
-                       SELECT FROM subscription AS b
-                       JOIN mailing_list AS m ON m.project_id = b.project_id AND m.id = b.list_id
-                       WHERE b.project_id = s.project_id AND b.subscriber_id = s.id AND b.status = 'subscribed'
-                         AND m.archived_at IS NULL
-                   )
-               ) THEN 'unsubscribed'
-               WHEN s.paused_until > clock_timestamp() THEN 'paused'
-               ELSE ''
-           END AS refused,
-           CASE
-               WHEN 'off' IN (p.tracking, s.tracking) OR EXISTS (
-                   SELECT FROM subscription AS b
-                   WHERE b.project_id = s.project_id AND b.list_id = ANY (o.off_lists) AND b.subscriber_id = s.id
-                     AND b.status = 'subscribed'
-               ) THEN 'off'
-               WHEN 'aggregate' IN (p.tracking, s.tracking) OR EXISTS (
-                   SELECT FROM subscription AS b
-                   WHERE b.project_id = s.project_id AND b.list_id = ANY (o.aggregate_lists) AND b.subscriber_id = s.id
-                     AND b.status = 'subscribed'
-               ) THEN 'aggregate'
-               ELSE 'full'
-           END AS tracking
-    FROM subscriber AS s
-    JOIN project AS p ON p.id = s.project_id
-    CROSS JOIN (
+    WITH asked AS MATERIALIZED (
         SELECT
             EXISTS (
                 SELECT FROM campaign_list
@@ -106,24 +46,80 @@ _LOAD = """
             ) AS segments,
             EXISTS (SELECT FROM global_suppression WHERE domain IS NOT NULL) AS domains,
             EXISTS (SELECT FROM suppression WHERE project_id = %(project_id)s AND email_hash IS NOT NULL)
-                OR EXISTS (SELECT FROM global_suppression WHERE email_hash IS NOT NULL) AS hashes,
-            (
-                SELECT array_agg(l.id) FROM campaign_list AS c
-                JOIN mailing_list AS l ON l.project_id = c.project_id AND l.id = c.list_id AND l.tracking = 'off'
-                WHERE c.project_id = %(project_id)s AND c.campaign_id = %(campaign_id)s AND c.side = 'include'
-            ) AS off_lists,
-            (
-                SELECT array_agg(l.id) FROM campaign_list AS c
-                JOIN mailing_list AS l ON l.project_id = c.project_id AND l.id = c.list_id AND l.tracking = 'aggregate'
-                WHERE c.project_id = %(project_id)s AND c.campaign_id = %(campaign_id)s AND c.side = 'include'
-            ) AS aggregate_lists
-    ) AS o
+                OR EXISTS (SELECT FROM global_suppression WHERE email_hash IS NOT NULL) AS hashes
+    ), person AS MATERIALIZED (
+        SELECT id, email, email_key, email_domain, name, fields, status, tracking, paused_until
+        FROM subscriber
+        WHERE project_id = %(project_id)s AND id = ANY(%(ids)s)
+    ), membership AS (
+        SELECT
+            b.subscriber_id AS id,
+            bool_or(b.status = 'subscribed' AND c.list_id IS NOT NULL) AS inside,
+            bool_or(b.status = 'unsubscribed' AND c.list_id IS NOT NULL) AS gone,
+            bool_or(b.status = 'subscribed' AND m.archived_at IS NULL) AS reachable,
+            bool_or(b.status = 'subscribed' AND c.list_id IS NOT NULL AND m.tracking = 'off') AS off,
+            bool_or(b.status = 'subscribed' AND c.list_id IS NOT NULL AND m.tracking = 'aggregate') AS aggregate
+        FROM subscription AS b
+        JOIN mailing_list AS m ON m.project_id = b.project_id AND m.id = b.list_id
+        LEFT JOIN campaign_list AS c
+          ON c.project_id = b.project_id AND c.campaign_id = %(campaign_id)s AND c.list_id = b.list_id
+         AND c.side = 'include'
+        WHERE b.project_id = %(project_id)s AND b.subscriber_id = ANY(%(ids)s)
+        GROUP BY b.subscriber_id
+    ), stopped_domain AS (
+        SELECT DISTINCT w.email_domain
+        FROM (
+            SELECT DISTINCT email_domain, string_to_array(email_domain, '.') AS labels
+            FROM person
+            WHERE (SELECT domains FROM asked)
+        ) AS w
+        CROSS JOIN generate_series(1, cardinality(w.labels)) AS n
+        JOIN global_suppression AS e ON e.domain = array_to_string(w.labels[n:], '.')
+        WHERE e.expires_at IS NULL OR e.expires_at > clock_timestamp()
+    ), hashed AS MATERIALIZED (
+        SELECT p.id, sha256(k.key || convert_to(p.email_key, 'UTF8')) AS hash
+        FROM person AS p
+        CROSS JOIN unnest(%(keys)s::bytea[]) AS k (key)
+        WHERE (SELECT hashes FROM asked)
+    ), erased AS (
+        SELECT h.id
+        FROM hashed AS h
+        JOIN suppression AS e ON e.project_id = %(project_id)s AND e.email_hash = h.hash
+        WHERE e.expires_at IS NULL OR e.expires_at > clock_timestamp()
+        UNION
+        SELECT h.id
+        FROM hashed AS h
+        JOIN global_suppression AS e ON e.email_hash = h.hash
+        WHERE e.expires_at IS NULL OR e.expires_at > clock_timestamp()
+    )
+    SELECT s.id, s.email, s.email_key, s.email_domain, s.name, s.fields,
+           CASE
+               WHEN s.status = 'unsubscribed' THEN 'unsubscribed'
+               WHEN s.status <> 'active' THEN 'suppressed'
+               WHEN x.reason = 'unsubscribed' THEN 'unsubscribed'
+               WHEN x.reason IS NOT NULL OR g.id IS NOT NULL OR d.email_domain IS NOT NULL OR h.id IS NOT NULL
+                   THEN 'suppressed'
+               WHEN (o.lists OR o.segments) AND b.inside IS NOT TRUE
+                   AND (NOT o.segments OR b.gone OR b.reachable IS NOT TRUE) THEN 'unsubscribed'
+               WHEN s.paused_until > clock_timestamp() THEN 'paused'
+               ELSE ''
+           END AS refused,
+           CASE
+               WHEN 'off' IN (p.tracking, s.tracking) OR b.off THEN 'off'
+               WHEN 'aggregate' IN (p.tracking, s.tracking) OR b.aggregate THEN 'aggregate'
+               ELSE 'full'
+           END AS tracking
+    FROM person AS s
+    CROSS JOIN asked AS o
+    JOIN project AS p ON p.id = %(project_id)s
+    LEFT JOIN membership AS b ON b.id = s.id
     LEFT JOIN suppression AS x
-      ON x.project_id = s.project_id AND x.email_key = s.email_key
+      ON x.project_id = %(project_id)s AND x.email_key = s.email_key
      AND (x.expires_at IS NULL OR x.expires_at > clock_timestamp())
     LEFT JOIN global_suppression AS g
       ON g.email_key = s.email_key AND (g.expires_at IS NULL OR g.expires_at > clock_timestamp())
-    WHERE s.project_id = %(project_id)s AND s.id = ANY(%(ids)s)
+    LEFT JOIN stopped_domain AS d ON d.email_domain = s.email_domain
+    LEFT JOIN erased AS h ON h.id = s.id
 """
 
 

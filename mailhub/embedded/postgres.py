@@ -55,8 +55,6 @@ _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    "shared_buffers": "128MB",
-    "effective_cache_size": "1GB",
     "work_mem": "8MB",
     "maintenance_work_mem": "128MB",
     "max_wal_size": "2GB",
@@ -72,7 +70,17 @@ _SETTINGS = {
 }
 #: Costs of statements for the reports' page of them; a server without the library starts without it.
 _STATEMENTS = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_utility": "off"}
-_NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum_naptime": "10min"}
+_NOT_DURABLE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum_naptime": "10min",
+    # The same plans and costs on every machine.
+    "shared_buffers": "128MB",
+    "effective_cache_size": "1GB",
+}
+_MIB = 1024 * 1024
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 class PostgresError(Exception):
@@ -101,6 +109,18 @@ class Server:
 
     def with_database(self, name: str) -> Server:
         return replace(self, database=name)
+
+
+def _memory() -> dict[str, str]:
+    """The server's part of the machine's memory: a sixteenth, as the site and the workers need some too."""
+    amount = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # A container has less than its machine; without a limit the file says "max".
+    with contextlib.suppress(OSError, ValueError):
+        amount = min(amount, int(_CGROUP_LIMIT.read_text()))
+    return {
+        "shared_buffers": f"{min(max(amount // 16 // _MIB, 64), 512)}MB",
+        "effective_cache_size": f"{max(amount // 4 // _MIB, 256)}MB",
+    }
 
 
 def wheel_binaries() -> Path:
@@ -259,7 +279,9 @@ class Postgres:
         making.rename(self.data)
 
     def _arguments(self) -> list[str]:
-        settings = {**_SETTINGS, **({} if self.durable else _NOT_DURABLE), "unix_socket_directories": str(self.sockets)}
+        settings = {**_SETTINGS, **_memory(), "unix_socket_directories": str(self.sockets)}
+        if not self.durable:
+            settings |= _NOT_DURABLE
         if self._has_statements():
             settings |= _STATEMENTS
         if os.geteuid() == 0:

@@ -67,6 +67,17 @@ def rebuild(dbsession: Session, project_id: int) -> int:
     return activity.rebuild(connection, project_id)
 
 
+def join(dbsession: Session, project_id: int, *, winner_id: int, loser_id: int) -> None:
+    """Two people have become one: one's activity is added to the other's, in the caller's transaction.
+
+    It waits for the follower's slice, so it comes last: whoever holds events or reactions may wait for that too. What
+    the follower has not taken up yet is the winner's by `subscriber_merge`.
+    """
+    connection = driver_connection(dbsession)
+    _alone(connection)
+    activity.join(connection, project_id, winner_id=winner_id, loser_id=loser_id)
+
+
 def as_of(dbsession: Session, project_id: int) -> datetime:
     """The moment up to which a project's activity is complete."""
     return activity.as_of(driver_connection(dbsession), project_id, READER)

@@ -24,7 +24,7 @@ def lines(format_: Format, rows: Iterable[Sequence[Any]]) -> bytes:
     """Rows as bytes to be appended."""
     if format_ == Format.CSV:
         return spreadsheet.lines(rows).encode("utf-8", "replace")
-    return b"".join(map(xlsx.row, rows))
+    return b"".join(xlsx.row([spreadsheet.typed(value) for value in row]) for row in rows)
 
 
 class Parts:

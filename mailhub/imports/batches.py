@@ -55,6 +55,8 @@ class Batch:
 
     people: list[Person] = field(default_factory=list)
     rows_of_people: list[Row] = field(default_factory=list)
+    #: The people as rows of import_staging.
+    staged: list[tuple[Any, ...]] = field(default_factory=list)
     rejected: list[tuple[Row, str]] = field(default_factory=list)
     rows: int = 0
     line: int = 0
@@ -95,7 +97,9 @@ def batches(source: Source, size: int, *, after: int = 0) -> Iterator[Batch]:
         head = read_head(source.path, source.reading)
     except NotACsv:
         raise FileGone from None
-    read_person = PersonReader(head.headers, source.mapping, _readers(source), strict=source.rules.strict)
+    read_person = PersonReader(
+        head.headers, source.mapping, _readers(source), strict=source.rules.strict, asks=source.rules.asks
+    )
     done = [0]
 
     def progress(read: int) -> None:
@@ -115,6 +119,7 @@ def batches(source: Source, size: int, *, after: int = 0) -> Iterator[Batch]:
         else:
             batch.people.append(found)
             batch.rows_of_people.append(row)
+            batch.staged.append(staged(source, found))
         if batch.rows >= wanted:
             batch.bytes_done = done[0]
             yield batch

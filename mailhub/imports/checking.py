@@ -14,6 +14,7 @@ from mailhub.imports.batches import FileGone, batches, source_of
 from mailhub.imports.grading import Grader
 from mailhub.imports.merge import COUNT_KEYS, foretell, refresh_statistics
 from mailhub.imports.reading_ahead import ahead
+from mailhub.imports.rejected import keep_left_out
 from mailhub.models import ImportState, JobState, ProjectJob, SubscriberImport
 
 KIND = "import_check"
@@ -67,11 +68,10 @@ def check(request: Request, job: Running) -> Mapping[str, Any]:
         refresh_statistics(request.dbsession)
     counts = dict.fromkeys(("total", *COUNT_KEYS), 0) | job.place.get("counts", {})
     bytes_done = job.place.get("bytes", 0)
-    grader = Grader()
+    grader = Grader(settings)
     try:
-        with ahead(batches(source, settings.import_batch_rows, after=0)) as found:
+        with ahead(grader.each_of(batches(source, settings.import_batch_rows, after=0))) as found:
             for batch in found:
-                grader.add(batch)
                 if batch.line <= job.place.get("line", 0):
                     continue
                 with request.tm:
@@ -93,4 +93,5 @@ def check(request: Request, job: Running) -> Mapping[str, Any]:
         if row is not None and row.state == ImportState.DRAFT and row.check_job_id == job.id:
             row.checked = counts | {"of": job.parameters["of"]}
             row.grade = grader.result(counts)
+            keep_left_out(request.dbsession, row)
     return counts

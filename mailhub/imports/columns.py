@@ -17,12 +17,19 @@ from mailhub.imports.person import (
     LAST_NAME,
     MIDDLE_NAME,
     NAME,
+    STATUS,
     TAGS,
 )
+from mailhub.imports.standing import Standing, standing_of
 from mailhub.imports.values import Guess, guess_type
 from mailhub.lists.fields import clean_field_name
 
 SAMPLES = 3
+#: The first columns of our own list of rejected rows; the file's own follow.
+LISTED = ("line", "reason", "explanation")
+#: How one knows our own export of people, and what of it is nobody's field: times and words of this service.
+_EXPORT = frozenset({"email", "status", "lists", "tags", "source", "added_at", "changed_at"})
+_OF_EXPORT = frozenset({"lists", "source", "added_at", "changed_at", "confirmed_at", "left_at"})
 
 
 def _words(text: str) -> frozenset[str]:
@@ -59,6 +66,10 @@ _HEADERS = {
     ),
     CONSENT_IP: _words(
         "consentip optinip confirmip ip ipaddress signupip ipадрес ipсогласия ipподписки айпи"
+    ),
+    STATUS: _words(
+        "status state subscriptionstatus subscriberstatus emailstatus liststatus emailmarketingconsent "
+        "статус состояние статусподписки состояниеподписки статусподписчика"
     ),
 }  # fmt: skip
 
@@ -113,6 +124,8 @@ def guess_columns(head: Head, known: Sequence[KnownField] = ()) -> list[Column]:
     email = _address_column(meaning, cells)
     targets: dict[int, str] = {} if email is None else {email: EMAIL}
     _name_columns(meaning, targets)
+    targets |= dict.fromkeys(_standing_columns(meaning, cells), STATUS)
+    targets |= _nobodys(head.headers)
     for target in (TAGS, CONSENT_AT, CONSENT_SOURCE, CONSENT_IP):
         found = next((n for n, word in enumerate(meaning) if n not in targets and word in _HEADERS[target]), None)
         if found is not None:
@@ -121,12 +134,32 @@ def guess_columns(head: Head, known: Sequence[KnownField] = ()) -> list[Column]:
     taken: set[str] = set()
     for number, header in enumerate(head.headers):
         field = _known_name(header, meaning[number], known) or clean_field_name(header)
-        target = targets.get(number) or (field if field not in taken else "")
+        target = targets.get(number, field if field not in taken else "")
         taken.add(target)
         samples = tuple(dict.fromkeys(cell[:80] for cell in cells[number]))[:SAMPLES]
         is_known = any(field == one.name for one in known)
         columns.append(Column(number, header, target, field, is_known, guess_type(cells[number]), samples))
     return columns
+
+
+def _nobodys(headers: Sequence[str]) -> dict[int, str]:
+    """Columns that we have put into a file ourselves, and that say nothing of a person."""
+    if tuple(headers[: len(LISTED)]) == LISTED:
+        return dict.fromkeys(range(len(LISTED)), "")
+    if set(headers) >= _EXPORT:
+        return {number: "" for number, header in enumerate(headers) if header in _OF_EXPORT}
+    return {}
+
+
+def _standing_columns(meaning: Sequence[str], cells: Sequence[list[str]]) -> list[int]:
+    """Columns that say who has left: a status of another kind, as customers have it, is a field."""
+    return [
+        number
+        for number, word in enumerate(meaning)
+        if word in _HEADERS[STATUS]
+        and cells[number]
+        and not any(standing_of(cell) == Standing.UNKNOWN for cell in cells[number])
+    ]
 
 
 def guess_mapping(head: Head, known: Sequence[KnownField] = ()) -> dict[str, str]:

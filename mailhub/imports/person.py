@@ -8,16 +8,22 @@ from typing import Any, NamedTuple
 
 from mailhub.imports.rows import Row
 from mailhub.imports.seen import Seen
+from mailhub.imports.standing import Standing, standing_of
 from mailhub.imports.values import BadValue, read_ip, read_moment
 from mailhub.mail.address import Address, check_address
-from mailhub.web.sheets import FORMULA
+from mailhub.web import spreadsheet
 
 #: What a column may be mapped to, besides the name of a field. A colon is in no field's name.
 EMAIL, NAME = "email", "name"
 FIRST_NAME, MIDDLE_NAME, LAST_NAME = ":first_name", ":middle_name", ":last_name"
 TAGS = ":tags"
 CONSENT_AT, CONSENT_SOURCE, CONSENT_IP = ":consent_at", ":consent_source", ":consent_ip"
-OWN_TARGETS = frozenset({EMAIL, NAME, FIRST_NAME, MIDDLE_NAME, LAST_NAME, TAGS, CONSENT_AT, CONSENT_SOURCE, CONSENT_IP})
+STATUS = ":status"
+OWN_TARGETS = frozenset(
+    {EMAIL, NAME, FIRST_NAME, MIDDLE_NAME, LAST_NAME, TAGS, CONSENT_AT, CONSENT_SOURCE, CONSENT_IP, STATUS}
+)
+#: Several columns may say whether somebody has left: of the person, and of a list. Other targets have one column.
+SEVERAL = frozenset({STATUS})
 
 MAX_NAME = 300
 MAX_TAGS, MAX_TAG = 50, 100
@@ -47,7 +53,8 @@ class PersonReader:
 
     `mapping` is header → target ("" for a column that is passed over), `read` the reader of each field with a type
     (see values.reader); a field without one is text. Without `strict` a value that cannot be read is left out instead
-    of costing the row. Reasons: `row_<fault>`, `row_columns`, mail.address's codes, `duplicate:<line of the first>`,
+    of costing the row. With `asks` people who have not confirmed yet may come in: they are asked. Reasons:
+    `row_<fault>`, `row_columns`, mail.address's codes, `gone_<standing>`, `duplicate:<line of the first>`,
     `value:<header>`.
     """
 
@@ -58,12 +65,16 @@ class PersonReader:
         read: Mapping[str, ReadValue] | None = None,
         *,
         strict: bool = True,
+        asks: bool = False,
         seen: Seen | None = None,
     ) -> None:
         self.seen = seen if seen is not None else Seen()
         self._columns = len(headers)
         self._strict = strict
+        self._standings = [number for number, header in enumerate(headers) if mapping.get(header) == STATUS]
+        self._come_in = {Standing.ACTIVE, Standing.UNKNOWN, *([Standing.UNCONFIRMED] if asks else ())}
         at = {target: number for number, header in enumerate(headers) if (target := mapping.get(header, ""))}
+        at.pop(STATUS, None)
         self._email = at.pop(EMAIL)
         names = [at.pop(target, None) for target in (NAME, FIRST_NAME, MIDDLE_NAME, LAST_NAME)]
         self._names = [number for number in names if number is not None]
@@ -84,6 +95,9 @@ class PersonReader:
         address = check_address(plain(cells[self._email]) if self._email < count else "")
         if not isinstance(address, Address):
             return address.reason_code
+        for number in self._standings:
+            if number < count and (standing := standing_of(cells[number])) not in self._come_in:
+                return f"gone_{standing.value}"
         first = self.seen.first_line(address.key, row.line)
         if first:
             return f"duplicate:{first}"
@@ -144,6 +158,4 @@ def split_tags(cell: str) -> tuple[str, ...]:
 def plain(cell: str) -> str:
     """A cell without spaces around it and without the apostrophe of a formula-safe export."""
     cell = cell.strip()
-    if cell[:1] == "'" and cell[1:2] in FORMULA and len(cell) > 1:
-        return cell[1:]
-    return cell
+    return spreadsheet.plain(cell).strip() if cell[:1] == "'" else cell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pyramid.request import Request
@@ -10,15 +11,17 @@ from pyramid.response import Response
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from mailhub.imports.columns import LISTED
 from mailhub.imports.merge import SKIPPED
+from mailhub.imports.standing import Standing
 from mailhub.lists.forms import ADDRESS_FAULTS
 from mailhub.models import ImportRejectedRow, SubscriberImport
 from mailhub.web.i18n import _, translate
 from mailhub.web.paging import Page, page_of, read_cursor
 from mailhub.web.sheets import answer
 
-#: The first columns of the CSV; the file's own follow.
-OWN_COLUMNS = ("line", "reason", "explanation")
+#: Where `subscriber_import.grade` keeps how many rows were left out, and why.
+KEPT = "left_out"
 
 #: Reason code → a sentence. `duplicate` stands in the table as `duplicate:<line of the first row>`.
 REASONS: dict[str, Any] = {
@@ -31,6 +34,10 @@ REASONS: dict[str, Any] = {
     "row_quote": _("A quotation mark is open or stands in the wrong place."),
     "row_columns": _("The row has more cells than the header."),
     "duplicate": _("The same address is in line ${line} already."),
+    f"gone_{Standing.UNSUBSCRIBED}": _("The file itself says: has left, or must not be written to."),
+    f"gone_{Standing.BOUNCED}": _("The file itself says: letters to this address come back."),
+    f"gone_{Standing.COMPLAINED}": _("The file itself says: has complained about spam."),
+    f"gone_{Standing.UNCONFIRMED}": _("The file itself says: has not confirmed. Import them as people to be asked."),
     "value": _("What stands under “${line}” is no value of that field."),
 }
 SKIP_REASONS: dict[str, Any] = {
@@ -68,8 +75,37 @@ def _rejected(project_id: int, import_id: int) -> Select[Any]:
     )
 
 
-def skipped_counts(dbsession: Session, *, project_id: int, import_id: int) -> dict[str, int]:
-    """How many rows were left alone, by reason (a key of SKIP_REASONS). People known already are not listed by row."""
+@dataclass(frozen=True)
+class LeftOut:
+    """Rows of an import or a check that brought nobody in: `refused` by the code of the reason, the most frequent one
+    first; `skipped` by a key of SKIP_REASONS. People who are known already are not listed by row.
+    """
+
+    refused: dict[str, int]
+    skipped: dict[str, int]
+
+
+def left_out(dbsession: Session, row: SubscriberImport) -> LeftOut:
+    """As it was counted at the end of the import or the check; of one that was stopped it is counted now."""
+    kept = row.grade.get(KEPT)
+    if kept is None:
+        return count_left_out(dbsession, row.project_id, row.id)
+    return LeftOut(dict(kept["refused"]), dict(kept["skipped"]))
+
+
+def keep_left_out(dbsession: Session, row: SubscriberImport) -> None:
+    """Count them once, at the end, beside the grade. After `mailhub.import.keep_days` only the numbers are left."""
+    found = count_left_out(dbsession, row.project_id, row.id)
+    # As pairs: JSONB does not keep the order of keys.
+    row.grade = row.grade | {KEPT: {"refused": list(found.refused.items()), "skipped": list(found.skipped.items())}}
+
+
+def count_left_out(dbsession: Session, project_id: int, import_id: int) -> LeftOut:
+    """Two statements over the import's rows."""
+    return LeftOut(_refused(dbsession, project_id, import_id), _skipped(dbsession, project_id, import_id))
+
+
+def _skipped(dbsession: Session, project_id: int, import_id: int) -> dict[str, int]:
     counted = (
         select(ImportRejectedRow.reason, func.count())
         .where(
@@ -83,8 +119,7 @@ def skipped_counts(dbsession: Session, *, project_id: int, import_id: int) -> di
     return {reason.removeprefix(SKIPPED): n for reason, n in dbsession.execute(counted)}
 
 
-def rejected_counts(dbsession: Session, *, project_id: int, import_id: int) -> dict[str, int]:
-    """How many rows were refused, by the code of the reason, the most frequent first."""
+def _refused(dbsession: Session, project_id: int, import_id: int) -> dict[str, int]:
     code = func.split_part(ImportRejectedRow.reason, ":", 1)
     counted = (
         select(code, func.count())
@@ -117,7 +152,7 @@ def rejected_csv(request: Request, row: SubscriberImport) -> Response:
 
 
 def _lines(request: Request, row: SubscriberImport) -> Iterator[Sequence[str]]:
-    yield [*OWN_COLUMNS, *(row.headers or ["row"])]
+    yield [*LISTED, *(row.headers or ["row"])]
     after = 0
     while True:
         wanted = (

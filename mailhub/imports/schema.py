@@ -69,9 +69,7 @@ class RulesIn(Form):
     bad_values: str = Field(default="reject", pattern="^(reject|leave_out)$")
 
 
-def import_out(
-    row: SubscriberImport, *, list_ids: list[int], rejected_url: str, check: CheckOut | None
-) -> ImportOut:
+def import_out(row: SubscriberImport, *, list_ids: list[int], rejected_url: str, check: CheckOut | None) -> ImportOut:
     reading = {name: text for name, text in row.reading.items() if isinstance(text, str)}
     rules = row.rules or {"update": row.update_existing}
     return ImportOut(

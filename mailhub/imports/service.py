@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from mailhub.imports.columns import has_addresses
 from mailhub.imports.head import Head, look
-from mailhub.imports.person import EMAIL, OWN_TARGETS
+from mailhub.imports.made_fields import MADE
+from mailhub.imports.person import EMAIL, OWN_TARGETS, SEVERAL
 from mailhub.imports.reading import NotACsv
 from mailhub.imports.rules import Rules
 from mailhub.lists import consents
@@ -26,11 +27,21 @@ from mailhub.settings import Settings
 from mailhub.web.i18n import _
 
 CHUNK = 1024 * 1024
+#: What `reading` holds besides how the file is read: new fields, and the order of dates by field.
+_MEANINGS = ("new", "orders")
 #: Ends after which an import can go on where it stopped: its file is kept for `mailhub.import.keep_days`.
 CANCELLED, INTERNAL = "cancelled", "internal"
 RESUMABLE = (CANCELLED, INTERNAL)
 #: What the person who imports states; the journal keeps the sentence with the import.
 CONSENT = _("Everybody in this file has agreed to get these letters.")
+#: `error` of an import whose file was deleted, as an erased person's address stood in it (mailhub.privacy.files).
+ERASED = "erased"
+#: Why a file is not there any more, by `error`.
+FILE_GONE = {
+    "file_gone": _("The uploaded file is not there any more. Upload it again."),
+    ERASED: _("Somebody in this file has been erased, so that the file was deleted. Upload it again: the rows of erased"
+              " people are left out."),
+}  # fmt: skip
 
 
 class UploadTooLarge(Exception):
@@ -162,6 +173,25 @@ def create_import(
     return row
 
 
+def take_over(dbsession: Session, row: SubscriberImport, before: SubscriberImport) -> None:
+    """Let another file take a draft's place: lists and rules are as they were, and columns of the same names too."""
+    if row.list_id is None:
+        dbsession.add_all(
+            ImportList(project_id=row.project_id, import_id=row.id, list_id=one.id)
+            for one in lists_of(dbsession, before)
+        )
+        row.list_id = before.list_id
+    row.rules, row.update_existing, row.consent_text_id = before.rules, before.update_existing, before.consent_text_id
+    if row.headers == before.headers:
+        row.mapping = before.mapping
+        row.reading = row.reading | _meanings(before)
+    dbsession.flush()
+
+
+def _meanings(row: SubscriberImport) -> dict[str, Any]:
+    return {name: row.reading[name] for name in _MEANINGS if name in row.reading}
+
+
 def shown_name(given: str) -> str:
     """A file's name as text: no folders, nothing that does not print."""
     name = given.replace("\\", "/").rpartition("/")[2]
@@ -173,10 +203,13 @@ def shown_name(given: str) -> str:
 
 def save_reading(dbsession: Session, row: SubscriberImport, head: Head) -> None:
     """How the file is read. Other headers than before have no meaning yet."""
+    reading: dict[str, Any] = dict(head.reading.as_json())
     if row.headers != head.headers:
         row.mapping = {}
+    else:
+        reading |= _meanings(row)
     row.encoding, row.delimiter = head.reading.encoding, head.reading.delimiter
-    row.reading, row.headers = head.reading.as_json(), head.headers
+    row.reading, row.headers = reading, head.headers
     dbsession.flush()
 
 
@@ -187,7 +220,7 @@ def save_mapping(
     clean = check_mapping(row.headers, mapping)
     made = {name: field for name, field in (new or {}).items() if name in clean.values()}
     row.mapping = clean
-    kept = {name: value for name, value in row.reading.items() if name not in ("new", "orders")}
+    kept = {name: value for name, value in row.reading.items() if name not in _MEANINGS}
     row.reading = kept | {
         "new": {
             name: {"label": one.label, "type": one.type, "choices": list(one.choices)} for name, one in made.items()
@@ -210,7 +243,7 @@ def check_mapping(headers: Sequence[str], mapping: Mapping[str, str]) -> dict[st
         target = meant if meant in OWN_TARGETS else clean_field_name(meant)
         if not target:
             errors[header] = _("A field's name has letters, digits and underscores.")
-        elif target in clean.values():
+        elif target in clean.values() and target not in SEVERAL:
             errors[header] = _("Two columns cannot go into the same field.")
         else:
             clean[header] = target
@@ -228,9 +261,7 @@ def save_rules(
     empty: not stated, and nothing can start.
     """
     ids = sorted(set(list_ids))
-    dbsession.execute(
-        delete(ImportList).where(ImportList.project_id == row.project_id, ImportList.import_id == row.id)
-    )
+    dbsession.execute(delete(ImportList).where(ImportList.project_id == row.project_id, ImportList.import_id == row.id))
     dbsession.add_all(ImportList(project_id=row.project_id, import_id=row.id, list_id=one) for one in ids)
     row.list_id = list_ids[0] if list_ids else None
     row.rules, row.update_existing = rules.as_json(), rules.update
@@ -286,7 +317,7 @@ def start(dbsession: Session, row: SubscriberImport) -> bool:
     names = [target for target in row.mapping.values() if target not in OWN_TARGETS]
     headers = {target: header for header, target in row.mapping.items()}
     try:
-        declare_fields(
+        made = declare_fields(
             dbsession,
             project_id=row.project_id,
             labels={name: new.get(name, {}).get("label") or headers[name] for name in names},
@@ -295,6 +326,9 @@ def start(dbsession: Session, row: SubscriberImport) -> bool:
         )
     except TooManyFields:
         raise MappingRefused({"": _("The project has too many fields already. Ignore some columns.")}) from None
+    if made:
+        row.reading = row.reading | {MADE: made}
+        dbsession.flush()
     started = dbsession.scalars(
         update(SubscriberImport)
         .where(

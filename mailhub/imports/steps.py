@@ -10,6 +10,7 @@ from pydantic import Field
 from pyramid.request import Request
 
 from mailhub.imports import service
+from mailhub.imports.batches import FileGone
 from mailhub.imports.columns import Column, guess_columns
 from mailhub.imports.head import Head, look, read_head
 from mailhub.imports.person import (
@@ -22,10 +23,10 @@ from mailhub.imports.person import (
     MIDDLE_NAME,
     NAME,
     OWN_TARGETS,
+    STATUS,
     TAGS,
 )
 from mailhub.imports.reading import CSV, DELIMITERS, ENCODINGS, NotACsv, Reading
-from mailhub.imports.rejected import OWN_COLUMNS
 from mailhub.imports.rules import Rules
 from mailhub.lists.fields import known_fields
 from mailhub.models import FieldType, SubscriberField, SubscriberImport
@@ -44,6 +45,7 @@ MEANINGS = (
     (CONSENT_AT, _("Consent: when")),
     (CONSENT_SOURCE, _("Consent: where or by which words")),
     (CONSENT_IP, _("Consent: from which IP address")),
+    (STATUS, _("Status: who has left is not imported")),
 )
 TYPES = {
     FieldType.TEXT: _("text"),
@@ -75,10 +77,6 @@ class RulesForm(forms.Form):
     tags: str = Field(default="", max_length=2_000)
     consent: str = Field(default="", max_length=1)
     consent_source: str = Field(default="", max_length=500)
-
-
-class FileGone(Exception):
-    """The upload cannot be read any more."""
 
 
 def head_of(request: Request, row: SubscriberImport, reading: Reading | None = None) -> Head:
@@ -129,7 +127,6 @@ def choices_of(
     known = known_fields(request.dbsession, project_id=row.project_id)
     names = {field.name for field in known}
     columns = guess_columns(head, known)
-    own = head.headers[: len(OWN_COLUMNS)] == list(OWN_COLUMNS)
     found = []
     for column in columns:
         if given is not None:
@@ -137,8 +134,7 @@ def choices_of(
         elif row.mapping:
             chosen = _saved(row, column, names)
         else:
-            # The first columns of our own list of rejected rows are nobody's fields.
-            chosen = "" if own and column.number < len(OWN_COLUMNS) else _guessed(column)
+            chosen = _guessed(column)
         found.append(Choice(column, chosen, _options(request, column, known)))
     return found
 

@@ -20,6 +20,7 @@ from mailhub.imports.batches import FIRST_BATCH, Batch, FileGone, batches
 from mailhub.imports.grading import Grader
 from mailhub.imports.merge import refresh_statistics
 from mailhub.imports.reading_ahead import ahead
+from mailhub.imports.rejected import keep_left_out
 from mailhub.imports.service import INTERNAL, RESUMABLE, folder, path_of
 from mailhub.models import SubscriberImport
 from mailhub.tasks import RETRIED_SQLSTATES, sweep, task
@@ -106,9 +107,10 @@ def run_import(request: Request, project_id: int, import_id: int) -> None:
 def _run(request: Request, job: running.Job, size: int) -> None:
     stop = getattr(request.registry, "stop_flag", None)
     rows, told = 0, 0
-    grader = Grader() if not job.source.line_done else None
+    grader = Grader(request.registry.mailhub) if not job.source.line_done else None
     counts: Counter[str] = Counter()
-    with ahead(batches(job.source, size, after=job.source.line_done)) as found:
+    read = batches(job.source, size, after=job.source.line_done)
+    with ahead(grader.each_of(read) if grader is not None else read) as found:
         for batch in found:
             if rows >= 4 * told and rows >= FIRST_BATCH:
                 told = rows
@@ -116,8 +118,6 @@ def _run(request: Request, job: running.Job, size: int) -> None:
                     refresh_statistics(request.dbsession)
             counts["created"] += _store(request, job, batch)
             rows += batch.rows
-            if grader is not None:
-                grader.add(batch)
             if stop is not None and stop[0]:
                 with request.tm:
                     running.release(request.dbsession, job)
@@ -142,10 +142,11 @@ def _store(request: Request, job: running.Job, batch: Batch) -> int:
 def _finish(request: Request, job: running.Job, error: str = "", grade: Mapping[str, Any] | None = None) -> None:
     with request.tm:
         running.finish(request.dbsession, job, error=error)
-        if grade is not None:
-            row = request.dbsession.get(SubscriberImport, (job.source.project_id, job.source.import_id))
-            if row is not None:
+        row = request.dbsession.get(SubscriberImport, (job.source.project_id, job.source.import_id))
+        if row is not None:
+            if grade is not None:
                 row.grade = dict(grade)
+            keep_left_out(request.dbsession, row)
     if error not in RESUMABLE:
         job.source.path.unlink(missing_ok=True)
     log.info("import.done" if not error else "import.failed", import_id=job.source.import_id, error=error)

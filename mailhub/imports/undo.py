@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from mailhub import logs
 from mailhub.background import service as background
 from mailhub.background.running import Failed, Running
-from mailhub.imports import service
+from mailhub.imports import made_fields, service
 from mailhub.imports.merge import refresh_statistics, take_turn
 from mailhub.imports.rules import Rules
 from mailhub.models import (
@@ -272,9 +272,7 @@ def run(request: Request, job: Running) -> Mapping[str, Any]:
         return _end(request, job, import_id)
 
 
-def _slice(
-    dbsession: Session, phase: str, values: Mapping[str, Any], after: int | None
-) -> tuple[int | None, int, int]:
+def _slice(dbsession: Session, phase: str, values: Mapping[str, Any], after: int | None) -> tuple[int | None, int, int]:
     """One slice: the last person looked at (None: there is none left), how many are as before, how many were kept."""
     if phase == "changed":
         return _changed(dbsession, values, after or 0)
@@ -372,6 +370,7 @@ def _end(request: Request, job: Running, import_id: int) -> Mapping[str, Any]:
             Tag.created_at >= row.started_at, Tag.created_at <= row.finished_at,
         )
     )  # fmt: skip
+    made_fields.take_back(dbsession, row)
     row.state, row.undone_at = ImportState.ROLLED_BACK, func.clock_timestamp()
     row.rows_kept = (
         dbsession.scalar(

@@ -11,14 +11,14 @@ from pyramid.view import view_config
 
 from mailhub.background.service import TooManyJobs
 from mailhub.imports import queries, service, undo
+from mailhub.imports.made_fields import MADE
 from mailhub.imports.rejected import (
     SKIP_REASONS,
+    left_out,
     reason_name,
-    rejected_counts,
     rejected_csv,
     rejected_rows,
     sentence,
-    skipped_counts,
 )
 from mailhub.imports.resources import ImportContext
 from mailhub.imports.rules import Rules
@@ -37,7 +37,7 @@ GOING = (ImportState.PENDING, ImportState.RUNNING, ImportState.ROLLING_BACK)
              permission="imports:view")  # fmt: skip
 def index(context: ProjectContext, request: Request) -> dict[str, Any]:
     page = queries.imports(request.dbsession, project_id=context.project.id, after=request.GET.get("after"))
-    return {"page": page, "next": next_url(request, page), "first": first_url(request)}
+    return {"page": page, "next": next_url(request, page), "first": first_url(request), "erased": service.ERASED}
 
 
 @view_config(route_name="imports.show", request_method="GET", renderer="imports/show.html", permission="imports:view")
@@ -76,6 +76,7 @@ def _import_page(context: ImportContext, request: Request) -> dict[str, Any]:
     ended = row.finished_at or datetime.now(UTC)
     seconds = (ended - row.started_at).total_seconds() if row.started_at else 0.0
     job = undo.job_of(request, row) if row.undo_job_id is not None else None
+    is_past = undo.is_past(request, row)
     return {
         "subscriber_import": row,
         "lists": service.lists_of(dbsession, row),
@@ -87,14 +88,16 @@ def _import_page(context: ImportContext, request: Request) -> dict[str, Any]:
         "sentence": sentence,
         "reason_name": reason_name,
         "skip_reasons": SKIP_REASONS,
-        "skipped": skipped_counts(dbsession, **key) if over else {},
-        "refused": rejected_counts(dbsession, **key) if over and row.rows_rejected else {},
+        "grade": row.grade if "letter" in row.grade else {},
+        "left_out": left_out(dbsession, row) if over and row.rows_rejected + row.rows_skipped else None,
+        "rows_kept": not is_past,
         "kept": kept,
         "kept_reasons": undo.KEPT,
         "job": job,
+        "file_gone": service.FILE_GONE,
+        "fields_stay": row.reading.get(MADE, []) if row.state == ImportState.ROLLED_BACK else [],
         "can_undo": row.state in undo.ENDED and (row.rows_created or row.rows_updated)
-        and (row.state != ImportState.ROLLING_BACK or undo.is_stuck(job)) and not undo.is_past(request, row),
-        "keep_days": request.registry.mailhub.import_keep_days,
+        and (row.state != ImportState.ROLLING_BACK or undo.is_stuck(job)) and not is_past,
         "next": next_url(request, page),
         "first": first_url(request),
     }  # fmt: skip

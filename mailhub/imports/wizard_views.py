@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from pyramid.request import Request
@@ -10,9 +12,10 @@ from pyramid.view import view_config
 
 from mailhub.background.service import TooManyJobs
 from mailhub.imports import checking, queries, service, steps
+from mailhub.imports.batches import FileGone
 from mailhub.imports.head import SHOWN, Head
 from mailhub.imports.reading import CSV, DELIMITERS, ENCODINGS, KINDS, NotACsv
-from mailhub.imports.rejected import SKIP_REASONS, reason_name, rejected_counts, skipped_counts
+from mailhub.imports.rejected import SKIP_REASONS, left_out, reason_name
 from mailhub.imports.resources import ImportContext
 from mailhub.imports.rules import Rules
 from mailhub.imports.tasks import run_import
@@ -26,6 +29,23 @@ from mailhub.web import forms, htmx
 from mailhub.web.i18n import _, translate
 
 EDIT = "imports:edit"
+View = Callable[[ImportContext, Request], Any]
+
+
+def of_draft(view: View) -> View:
+    """A step is a draft's: an import that has begun shows itself instead; for a file that is gone another is wanted."""
+
+    @wraps(view)
+    def guarded(context: ImportContext, request: Request) -> Any:
+        row = context.subscriber_import
+        if not service.is_waiting(row):
+            return htmx.redirect(request, import_url(request, row))
+        try:
+            return view(context, request)
+        except FileGone:
+            return _gone(request, row)
+
+    return guarded
 
 
 @view_config(route_name="imports.new", request_method="GET", renderer="imports/new.html", permission=EDIT)
@@ -81,6 +101,7 @@ def upload(context: ProjectContext, request: Request) -> Any:
     )
     before = _instead(context, request)
     if before is not None:
+        service.take_over(request.dbsession, row, before)
         service.discard(request.dbsession, request.registry.mailhub, before)
     return htmx.redirect(request, import_url(request, row, "imports.reading"))
 
@@ -89,30 +110,23 @@ def upload(context: ProjectContext, request: Request) -> Any:
 
 
 @view_config(route_name="imports.reading", request_method="GET", renderer="imports/reading.html", permission=EDIT)
+@of_draft
 def reading(context: ImportContext, request: Request) -> Any:
     row = context.subscriber_import
-    if not service.is_waiting(row):
-        return htmx.redirect(request, import_url(request, row))
-    try:
-        head = steps.head_of(request, row)
-    except steps.FileGone:
-        return _gone(request)
+    head = steps.head_of(request, row)
     return _reading_page(request, row, head, {})
 
 
 @view_config(route_name="imports.reading", request_method="POST", renderer="imports/reading.html", permission=EDIT)
+@of_draft
 def read_like_this(context: ImportContext, request: Request) -> Any:
     """Keep the reading; `look` shows the file once more."""
     row = context.subscriber_import
-    if not service.is_waiting(row):
-        return htmx.redirect(request, import_url(request, row))
     form = forms.read(request, steps.ReadingForm)
+    head = steps.head_of(request, row)
     try:
-        head = steps.head_of(request, row)
         if form.value is not None:
             head = steps.head_of(request, row, steps.reading_of(form.value, row))
-    except steps.FileGone:
-        return _gone(request)
     except NotACsv as refusal:
         form.refuse("sheet" if "sheet" in form.values else "", refusal.message)
     if form.value is None:
@@ -148,26 +162,18 @@ def _reading_page(request: Request, row: SubscriberImport, head: Head, errors: d
 
 
 @view_config(route_name="imports.columns", request_method="GET", renderer="imports/columns.html", permission=EDIT)
+@of_draft
 def columns(context: ImportContext, request: Request) -> Any:
     row = context.subscriber_import
-    if not service.is_waiting(row):
-        return htmx.redirect(request, import_url(request, row))
-    try:
-        head = steps.head_of(request, row)
-    except steps.FileGone:
-        return _gone(request)
+    head = steps.head_of(request, row)
     return _columns_page(request, row, head, steps.choices_of(request, row, head), {})
 
 
 @view_config(route_name="imports.columns", request_method="POST", renderer="imports/columns.html", permission=EDIT)
+@of_draft
 def map_columns(context: ImportContext, request: Request) -> Any:
     row = context.subscriber_import
-    if not service.is_waiting(row):
-        return htmx.redirect(request, import_url(request, row))
-    try:
-        head = steps.head_of(request, row)
-    except steps.FileGone:
-        return _gone(request)
+    head = steps.head_of(request, row)
     given = {name: str(value) for name, value in request.POST.items() if name.startswith("column_")}
     choices = steps.choices_of(request, row, head, given)
     mapping, made = steps.mapping_of(choices)
@@ -195,18 +201,19 @@ def _columns_page(
 
 
 @view_config(route_name="imports.rules", request_method="GET", renderer="imports/rules.html", permission=EDIT)
+@of_draft
 def rules(context: ImportContext, request: Request) -> Any:
     row = context.subscriber_import
-    if not service.is_waiting(row):
-        return htmx.redirect(request, import_url(request, row))
-    return _rules_page(request, row, steps.rules_values(request, row), {})
+    page = _rules_page(request, row, steps.rules_values(request, row), {})
+    if len(page["lists"]) == 1 and not page["values"]["lists"]:
+        page["values"]["lists"] = [str(page["lists"][0][0])]
+    return page
 
 
 @view_config(route_name="imports.rules", request_method="POST", renderer="imports/rules.html", permission=EDIT)
+@of_draft
 def decide(context: ImportContext, request: Request) -> Any:
     row = context.subscriber_import
-    if not service.is_waiting(row):
-        return htmx.redirect(request, import_url(request, row))
     form = forms.read(request, steps.RulesForm)
     asked = form.value
     chosen = [queries.list_in_use(request.dbsession, row.project_id, one) for one in (asked.lists if asked else [])]
@@ -256,19 +263,16 @@ def _rules_page(
 
 
 @view_config(route_name="imports.check", request_method="GET", renderer="imports/check.html", permission=EDIT)
+@of_draft
 def check(context: ImportContext, request: Request) -> Any:
-    row = context.subscriber_import
-    if not service.is_waiting(row):
-        return htmx.redirect(request, import_url(request, row))
-    return _check_page(request, row)
+    return _check_page(request, context.subscriber_import)
 
 
 @view_config(route_name="imports.check", request_method="GET", hx_target="import-check",
              renderer="imports/_check.html", permission=EDIT)  # fmt: skip
+@of_draft
 def check_progress(context: ImportContext, request: Request) -> Any:
     row = context.subscriber_import
-    if not service.is_waiting(row):
-        return Response(status=204, headers={"HX-Redirect": import_url(request, row)})
     job = checking.job_of(request, row)
     if not checking.is_running(job):
         return Response(status=204, headers={"HX-Redirect": import_url(request, row, "imports.check")})
@@ -289,7 +293,6 @@ def _check_page(request: Request, row: SubscriberImport) -> Any:
     digest = service.settings_digest(request.dbsession, row)
     current = row.checked.get("of") == digest
     going = not current and checking.is_running(job) and job is not None and job.parameters.get("of") == digest
-    key = {"project_id": row.project_id, "import_id": row.id}
     return {
         "subscriber_import": row,
         "steps": _steps(request, row, "check"),
@@ -301,20 +304,20 @@ def _check_page(request: Request, row: SubscriberImport) -> Any:
         "version": f"{job.state}-{job.done}" if job is not None else "",
         "counts": row.checked,
         "grade": row.grade,
-        "refused": rejected_counts(request.dbsession, **key) if current else {},
-        "skipped": skipped_counts(request.dbsession, **key) if current else {},
+        "left_out": left_out(request.dbsession, row) if current else None,
+        "rows_kept": True,
         "reason_name": reason_name,
+        "file_gone": service.FILE_GONE,
         "skip_reasons": SKIP_REASONS,
         "letters_per_minute": request.registry.mailhub.import_letters_per_minute,
     }
 
 
 @view_config(route_name="imports.check", request_method="POST", renderer="imports/check.html", permission=EDIT)
+@of_draft
 def start(context: ImportContext, request: Request) -> Any:
     """Start the import; or check the file once more."""
     row = context.subscriber_import
-    if not service.is_waiting(row):
-        return htmx.redirect(request, import_url(request, row))
     if request.POST.get("action") == "again":
         row.checked = {}
         _begin(request, row)
@@ -334,19 +337,19 @@ def start(context: ImportContext, request: Request) -> Any:
 
 
 @view_config(route_name="imports.discard", request_method="POST", permission=EDIT)
+@of_draft
 def discard(context: ImportContext, request: Request) -> Response:
     """Throw an upload away that was never started."""
     row = context.subscriber_import
-    if not service.is_waiting(row):
-        return htmx.redirect(request, import_url(request, row))
     service.discard(request.dbsession, request.registry.mailhub, row)
     request.notice(_("The file has been thrown away; nothing was imported."))
     return htmx.redirect(request, request.route_path("imports.index", project=context.project.slug))
 
 
-def _gone(request: Request) -> Response:
-    request.notice(_("The uploaded file is not there any more. Upload it again."), "bad")
-    return htmx.redirect(request, request.route_path("imports.new", project=request.project.slug))
+def _gone(request: Request, row: SubscriberImport) -> Response:
+    request.notice(service.FILE_GONE.get(row.error, service.FILE_GONE["file_gone"]), "bad")
+    again = request.route_path("imports.new", project=request.project.slug, _query={"instead": row.id})
+    return htmx.redirect(request, again)
 
 
 def _steps(request: Request, row: SubscriberImport, current: str) -> list[tuple[Any, str | None, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from pyramid.request import Request
 from sqlalchemy import select
 
-from mailhub.lists import letters, queries, service, sign_up, tags
+from mailhub.lists import letters, queries, service, sign_up, tags, uses
 from mailhub.lists.fields import FieldFaults, TooManyFields
 from mailhub.lists.filters import PeopleFilter, scope_of
 from mailhub.lists.resources import ListContext, SubscriberContext
@@ -16,6 +16,7 @@ from mailhub.lists.schema import (
     BatchIn,
     BatchOut,
     BatchRowOut,
+    ForceQuery,
     ListIn,
     ListOut,
     ListPatch,
@@ -94,17 +95,26 @@ def change_list(context: ListContext, request: Request) -> ListOut:
     return _one_list(request, context.mailing_list)
 
 
-@endpoint("api.list", "DELETE", permission="lists:edit", summary="Delete a list; its people stay", status=204)
+@endpoint("api.list", "DELETE", permission="lists:edit", summary="Delete a list; its people stay", query=ForceQuery,
+          status=204)  # fmt: skip
 def delete_list(context: ListContext, request: Request) -> None:
     name = context.mailing_list.name
-    note(request, "list.deleted", context.mailing_list, name=name)
+    refuse_in_use(request, uses.of_list(request.dbsession, context.mailing_list))
     try:
-        service.delete_list(request.dbsession, context.mailing_list)
+        gone = service.delete_list(request.dbsession, context.mailing_list)
     except service.ListInUse as refusal:
         campaigns = ", ".join(refusal.campaigns[:5])
         raise ApiProblem(
             409, _("Campaigns that are not finished write to this list: ${names}.", mapping={"names": campaigns})
         ) from None
+    note(request, "list.deleted" if gone else "list.archived", context.mailing_list, name=name)
+
+
+def refuse_in_use(request: Request, found: Sequence[uses.Use]) -> None:
+    """The 409 with the names of what uses it, unless the caller wants it gone all the same."""
+    if found and not forms.read_query(request, ForceQuery).force:
+        names = {"names": uses.names(found)}
+        raise ApiProblem(409, _("These use it: ${names}. With force=true it is deleted all the same.", mapping=names))
 
 
 def _one_list(request: Request, mailing_list: MailingList) -> ListOut:

@@ -72,8 +72,11 @@ def ask(
     return job
 
 
-def ask_undo(request: Request, job: ProjectJob, *, user_id: int | None = None) -> ProjectJob:
-    """A job that takes back what this one has done. Raises CannotUndo, background.TooManyJobs."""
+def ask_undo(request: Request, job: ProjectJob, *, user_id: int | None = None) -> tuple[ProjectJob, bool]:
+    """A job that takes back what this one has done, and whether it is new: one that is under way is given again.
+
+    Raises CannotUndo, background.TooManyJobs.
+    """
     if job.kind != KIND or bulk_actions.ACTIONS[job.parameters["action"]].undo is None:
         raise CannotUndo("final")
     if job.state in background.OPEN:
@@ -81,8 +84,7 @@ def ask_undo(request: Request, job: ProjectJob, *, user_id: int | None = None) -
     total = changes_left(request.dbsession, job)
     if not total:
         raise CannotUndo("undone")
-    undo, _new = background.ask(request, job.project_id, UNDO, {"job": job.id}, total=total, user_id=user_id)
-    return undo
+    return background.ask(request, job.project_id, UNDO, {"job": job.id}, total=total, user_id=user_id)
 
 
 def changes_left(dbsession: Session, job: ProjectJob) -> int:

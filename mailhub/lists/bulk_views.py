@@ -15,7 +15,7 @@ from mailhub.lists import bulk, queries, tags
 from mailhub.lists.bulk_actions import ACTIONS
 from mailhub.lists.fields import BadValue, fields_of, read_value, show_value
 from mailhub.lists.filters import NAMES, PeopleFilter, scope_of
-from mailhub.lists.forms import RowIdText, Text
+from mailhub.lists.forms import RowIdText, Text, id_in
 from mailhub.lists.resources import BulkContext
 from mailhub.lists.search import Search, Total
 from mailhub.lists.table_views import user_id
@@ -109,7 +109,7 @@ def start(context: ProjectContext, request: Request) -> Any:
 def _whom(ids: Any, everybody: str | None, given: Any) -> bulk.Whom | None:
     if everybody:
         return bulk.Whom(wanted=PeopleFilter.of(given))
-    numbers = [int(one) for one in ids if one.isascii() and one.isdigit() and len(one) <= 18]
+    numbers = [number for one in ids if (number := id_in(one)) is not None]
     return bulk.Whom(ids=tuple(numbers[: bulk.MOST_CHOSEN])) if numbers else None
 
 
@@ -138,9 +138,7 @@ def _what(request: Request, form: FormResult[BulkForm], act: str, total: Total) 
     if act in ("tag_add", "tag_remove"):
         return _tag(request, form, given, new=act == "tag_add")
     if act in ("list_add", "list_remove"):
-        found = (
-            request.dbsession.get(MailingList, (project_id, int(given.list_id))) if given.list_id.isdigit() else None
-        )
+        found = request.dbsession.get(MailingList, (project_id, id_in(given.list_id) or 0))
         if found is None or found.archived_at is not None:
             form.refuse("list_id", _("There is no such list."))
             return {}
@@ -168,7 +166,7 @@ def _tag(request: Request, form: FormResult[BulkForm], given: BulkForm, *, new: 
             form.refuse("new_tag", _("The project has too many tags already."))
             return {}
         return {"tag": made.id}
-    found = request.dbsession.get(Tag, (request.project.id, int(given.tag_id))) if given.tag_id.isdigit() else None
+    found = request.dbsession.get(Tag, (request.project.id, id_in(given.tag_id) or 0))
     if found is None:
         form.refuse("tag_id", _("Choose a tag."))
         return {}
@@ -248,14 +246,15 @@ def cancel(context: BulkContext, request: Request) -> Any:
 @view_config(route_name="lists.bulk_undo", request_method="POST", permission="subscribers:edit")
 def undo(context: BulkContext, request: Request) -> Any:
     try:
-        made = bulk.ask_undo(request, context.job, user_id=user_id(request))
+        made, is_new = bulk.ask_undo(request, context.job, user_id=user_id(request))
     except bulk.CannotUndo:
         request.notice(_("There is nothing left to be taken back."), "warn")
         return htmx.redirect(request, job_url(request, context.job))
     except background.TooManyJobs:
         request.notice(_("Too much is going on: wait until a job has ended."), "warn")
         return htmx.redirect(request, job_url(request, context.job))
-    note(request, "subscriber.bulk_undone", context.job)
+    if is_new:
+        note(request, "subscriber.bulk_undone", context.job)
     return htmx.redirect(request, job_url(request, made))
 
 

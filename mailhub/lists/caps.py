@@ -12,9 +12,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import CursorResult, text
+from sqlalchemy.orm import Session
 
 from mailhub.db import side_transaction
 from mailhub.mail.address import Address
@@ -109,12 +111,29 @@ def give_back(registry: Any, key: str) -> None:
         session.execute(_GIVE_BACK, {"key": key})
 
 
-def purge(dbsession: Any, *, most: int = 5_000) -> int:
+def purge(dbsession: Session, *, most: int = 5_000) -> int:
     """Take away rows that say nothing any more; gives how many (fewer than `most`: these were all)."""
-    return int(dbsession.execute(_PURGE, {"most": most}).rowcount)
+    done = dbsession.execute(_PURGE, {"most": most})
+    assert isinstance(done, CursorResult)
+    return done.rowcount
 
 
 # Who is counted
+
+
+def network_of(ip: str | None) -> str:
+    """What counts as one sender of forms: an IPv4 address, an IPv6 /64, of which a household has all addresses.
+
+    A server that listens on IPv6 names IPv4 clients `::ffff:192.0.2.7` (RFC 4291, 2.5.5.2): as a /64 they would all be
+    one network.
+    """
+    try:
+        address = ip_address(ip or "")
+    except ValueError:
+        return "unknown"
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    return str(address.ipv4_mapped or address.exploded[:19])
 
 
 def canonical(address: Address) -> str:
@@ -124,6 +143,11 @@ def canonical(address: Address) -> str:
     if provider_lane(domain) == "gmail":
         local, domain = local.replace(".", ""), "gmail.com"
     return f"{local}@{domain}"
+
+
+def network_cap(room: str, ip: str | None) -> Cap:
+    """Five forms of a room a minute from one network (walls.md, T9)."""
+    return Cap(f"{room}.ip:{network_of(ip)}", 5, MINUTE)
 
 
 def letter_caps(address: Address, list_ids: Sequence[int], *, with_domain: bool) -> list[Cap]:

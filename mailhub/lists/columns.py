@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from mailhub.lists.filters import NAMES
 from mailhub.models import SubscriberColumns, SubscriberField, SubscriberView
-from mailhub.web.i18n import _
+from mailhub.web.i18n import _, pgettext
 
 #: Of these the address always stands first.
 STANDARD: Mapping[str, Any] = {
-    "name": _("Name"),
+    "name": pgettext("person", "Name"),
     "status": _("Status"),
     "lists": _("Lists"),
     "tags": _("Tags"),

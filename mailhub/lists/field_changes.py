@@ -47,6 +47,10 @@ _WRITE = text(
 )
 
 
+class FieldBusy(Exception):
+    """Another job is at work on the field: two at once would read each other's half."""
+
+
 class Typed:
     """A type and its choices, as `read_value` wants them."""
 
@@ -63,13 +67,16 @@ def clean_choices(lines: str) -> list[str]:
 
 def move(dbsession: Session, field: SubscriberField, *, up: bool) -> None:
     """One place up or down among the project's fields."""
-    fields = fields_of(dbsession, field.project_id)
-    here = next(place for place, one in enumerate(fields) if one.name == field.name)
-    there = here - 1 if up else here + 1
-    if 0 <= there < len(fields):
-        fields[here], fields[there] = fields[there], fields[here]
-    for place, one in enumerate(fields, 1):
-        one.position = place
+    names = [one.name for one in fields_of(dbsession, field.project_id)]
+    place(dbsession, field, max(1, names.index(field.name) + (0 if up else 2)))
+
+
+def place(dbsession: Session, field: SubscriberField, position: int) -> None:
+    """To this place among the project's fields, counted from 1; beyond the last one is the last."""
+    others = [one for one in fields_of(dbsession, field.project_id) if one.name != field.name]
+    others.insert(position - 1, field)
+    for number, one in enumerate(others, 1):
+        one.position = number
     dbsession.flush()
 
 
@@ -98,14 +105,22 @@ def ask(
     kind: str = "",
     choices: Sequence[str] = (),
     drop: bool = False,
-) -> ProjectJob:
-    """A job: `check` says what would not fit a type, `change` converts everybody's values (what does not fit stops it,
-    or with `drop` is taken away), `delete` takes the field away. Raises background.TooManyJobs.
+) -> tuple[ProjectJob, bool]:
+    """A job, and whether it is new.
+
+    `check` says what would not fit a type, `change` converts everybody's values (what does not fit stops it, or with
+    `drop` is taken away), `delete` takes the field away.
+
+    Raises FieldBusy while another one is at work on the field, background.TooManyJobs.
     """
     upto = request.dbsession.scalar(select(func.max(Subscriber.id)).where(Subscriber.project_id == field.project_id))
     asked = {"field": field.name, "step": step, "type": kind, "choices": list(choices), "drop": drop, "upto": upto or 0}
-    job, _new = background.ask(request, field.project_id, KIND, asked, user_id=user_id)
-    return job
+    busy = is_busy(request.dbsession, field)
+    if busy is not None and {**busy.parameters, "upto": 0} != {**asked, "upto": 0}:
+        raise FieldBusy
+    if busy is not None:
+        return busy, False
+    return background.ask(request, field.project_id, KIND, asked, user_id=user_id)
 
 
 def do(request: Request, job: Running) -> dict[str, Any]:
@@ -121,7 +136,33 @@ def do(request: Request, job: Running) -> dict[str, Any]:
             raise Failed("misfits")
     with request.tm:
         _settle(request.dbsession, job)
+    if asked["step"] != CHECK:
+        _catch_up(request, job)
     return seen
+
+
+def _catch_up(request: Request, job: Running) -> None:
+    """People who came while the others were gone through have values of the old type, or of a field that is no more.
+
+    What does not fit is taken away: the field has its new type by now.
+    """
+    asked = job.parameters
+    new = Typed(asked["type"] or FieldType.TEXT, asked["choices"])
+    last = select(func.max(Subscriber.id)).where(Subscriber.project_id == job.project_id)
+    after = asked["upto"]
+    while True:
+        with request.tm:
+            values = {"project": job.project_id, "name": asked["field"], "after": after}
+            upto = request.dbsession.scalar(last) or 0
+            rows = request.dbsession.execute(_VALUES, values | {"upto": upto, "most": SLICE}).all()
+            held = [(row.id, row.value) for row in rows if row.value is not None]
+            if asked["step"] == DELETE:
+                _write(request.dbsession, values, [(one, None) for one, _value in held])
+            else:
+                _convert(request.dbsession, values, new, held, {}, write=True)
+        if not rows:
+            return
+        after = rows[-1].id
 
 
 def _pass(request: Request, job: Running, step: str, number: int, seen: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pyramid.request import Request
 from pyramid.view import view_config
 
 from mailhub.background import service as background
-from mailhub.lists import field_changes
+from mailhub.lists import field_changes, uses
 from mailhub.lists.fields import MAX_LABEL, TooManyFields, clean_field_name, declare_fields, fields_of
 from mailhub.lists.forms import Text, one_line
 from mailhub.lists.resources import FieldContext
@@ -19,11 +19,11 @@ from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
 from mailhub.web import forms, htmx
 from mailhub.web.forms import Form
-from mailhub.web.i18n import _
+from mailhub.web.i18n import _, pgettext
 
 TYPES = {
     FieldType.TEXT.value: _("Text"),
-    FieldType.NUMBER.value: _("Number"),
+    FieldType.NUMBER.value: pgettext("value", "Number"),
     FieldType.DATE.value: _("Date"),
     FieldType.BOOLEAN.value: _("Yes or no"),
     FieldType.CHOICE.value: _("Choice"),
@@ -111,8 +111,9 @@ def rename(context: FieldContext, request: Request) -> Any:
     if form.value is None:
         request.response.status_int = 422
         return _page(context, request, form.values, form.errors)
-    context.field.label = form.value.label
-    note(request, "subscriber_field.changed", context.field, name=context.field.name, fields=["label"])
+    if form.value.label != context.field.label:
+        context.field.label = form.value.label
+        note(request, "subscriber_field.changed", context.field, name=context.field.name, fields=["label"])
     request.notice(_("Saved."))
     return htmx.redirect(request, fields_url(request))
 
@@ -162,11 +163,13 @@ def delete(context: FieldContext, request: Request) -> Any:
 def _asked(context: FieldContext, request: Request, step: str, **what: Any) -> Any:
     field = context.field
     try:
-        job = field_changes.ask(request, field, step, user_id=user_id(request), **what)
+        job, is_new = field_changes.ask(request, field, step, user_id=user_id(request), **what)
+    except field_changes.FieldBusy:
+        request.notice(_("This field is being looked through or changed already. Wait until that has ended."), "warn")
     except background.TooManyJobs:
         request.notice(_("Too much is going on: wait until a job has ended."), "warn")
     else:
-        if step != field_changes.CHECK:
+        if step != field_changes.CHECK and is_new:
             action = "subscriber_field.deleted" if step == field_changes.DELETE else "subscriber_field.retyped"
             note(request, action, field, name=field.name, job=job.id)
     return htmx.redirect(request, field_url(request, field))
@@ -185,6 +188,9 @@ def _page(context: FieldContext, request: Request, values: dict[str, Any], error
         "types": TYPES,
         "job": job,
         "busy": job is not None and job.state in background.OPEN,
+        "uses": (found := uses.of_field(request.dbsession, field)),
+        "use_names": uses.names(found),
+        "use_kinds": uses.KINDS,
         "version": f"{job.id}-{job.state}-{job.done}" if job is not None else "none",
         "values": {**defaults, **values},
         "errors": errors,

@@ -125,9 +125,10 @@ def declare_fields(
     labels: Mapping[str, str],
     types: Mapping[str, str] | None = None,
     choices: Mapping[str, Sequence[str]] | None = None,
-) -> None:
+) -> list[str]:
     """Make fields (name → label) known to the project, those that are new after the others; known ones stay as they
-    are. `types` and `choices` are by name; a field without a type holds text. Raises TooManyFields.
+    are. `types` and `choices` are by name; a field without a type holds text. Gives the names of the new ones. Raises
+    TooManyFields.
     """
     known = dict(
         dbsession.execute(
@@ -136,7 +137,7 @@ def declare_fields(
     )
     names = [name for name in labels if name and name not in known]
     if not names:
-        return
+        return []
     if len(known) + len(names) > MAX_FIELDS:
         raise TooManyFields
     last = max(known.values(), default=0)
@@ -151,4 +152,5 @@ def declare_fields(
         }
         for place, name in enumerate(names, 1)
     ]
-    dbsession.execute(insert(SubscriberField).values(new).on_conflict_do_nothing())
+    made = insert(SubscriberField).values(new).on_conflict_do_nothing().returning(SubscriberField.name)
+    return sorted(dbsession.scalars(made))

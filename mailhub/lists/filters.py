@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, and_, false, literal_column, select
 from sqlalchemy.orm import Session
 
+from mailhub.lists.forms import id_in
 from mailhub.models import Project, Subscriber, SubscriberStatus, SubscriberTag, Subscription, SubscriptionStatus
 from mailhub.segments import service as segments
 
@@ -49,7 +50,7 @@ class PeopleFilter:
         text = {name: str(given.get(name) or "").replace("\0", "").strip()[:MAX_QUERY] for name in NAMES}
         status = text["status"] if text["status"] in PERSON_STATUSES | LIST_STATUSES else ""
         return cls(
-            text["q"], _number(text["list"]), status, _number(text["tag"]), _number(text["segment"]), text["source"],
+            text["q"], id_in(text["list"]), status, id_in(text["tag"]), id_in(text["segment"]), text["source"],
             _day(text["since"]), _day(text["until"]),
         )  # fmt: skip
 
@@ -165,10 +166,6 @@ def _somewhere(word: str) -> ColumnElement[bool]:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) <= 18 else None
 
 
 def _day(text: str) -> date | None:

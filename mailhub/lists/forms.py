@@ -61,6 +61,11 @@ def row_id(text: Any) -> int:
     return int(number)
 
 
+def id_in(text: str) -> int | None:
+    """The id that a text is; None for anything else, also for what only looks like digits or is too large."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
 Address = Annotated[str, Field(max_length=1000), AfterValidator(_address)]
 PersonName = Annotated[str, Field(max_length=300), AfterValidator(one_line)]
 ListName = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(one_line)]

@@ -213,6 +213,7 @@ def deliver(
         letter=delivery.SingleLetter(
             from_email=sender.email if sender is not None else f"noreply@{project.domain}",
             from_name=(sender.name if sender is not None else "") or project.name,
+            reply_to=sender.reply_to if sender is not None else "",
             to_email=to_email,
             subject=written.subject,
             text=written.text,

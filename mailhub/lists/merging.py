@@ -1,44 +1,40 @@
 """Two rows of people are one person: everything of the second becomes the first one's, and the second goes.
 
 What was sent and done moves as far as no number of a campaign changes by it (`reporting.merges`): where both got the
-same campaign, its report goes on counting two addresses, because two letters were sent.
+same campaign, its report goes on counting two addresses, because two letters were sent. `subscriber_merge` remembers
+who has become whom, so that what stays at the old number, or comes later by a link of an old letter, is the person's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
+from mailhub.events import activity
 from mailhub.models import (
     Consent,
     Subscriber,
+    SubscriberMerge,
     SubscriberNote,
     SubscriberStatus,
-    SubscriberTag,
     Subscription,
     SubscriptionStatus,
+    SuppressionReason,
     Tracking,
 )
-from mailhub.reporting.merges import Moved, move_history
+from mailhub.reporting import growth
+from mailhub.reporting.merges import Moved, has_news, move_history
+from mailhub.suppression import service as suppression
 
+#: Before so long has passed, what happened last may still be classified; `reporting.merges` leaves it where it is.
+SETTLES = timedelta(hours=1)
+#: What these say of an address is the person's will, whatever the address; a bounce is the address's.
+_OF_THE_PERSON = (SuppressionReason.COMPLAINT, SuppressionReason.UNSUBSCRIBED, SuppressionReason.MANUAL)
 _STRICTEST = [Tracking.FULL, Tracking.AGGREGATE, Tracking.OFF]
-_ACTIVITY = text(
-    """
-    INSERT INTO subscriber_activity AS a
-        (project_id, subscriber_id, sent, last_sent_at, last_opened_at, last_redirected_at)
-    SELECT project_id, :winner, sent, last_sent_at, last_opened_at, last_redirected_at
-    FROM subscriber_activity WHERE project_id = :project AND subscriber_id = :loser
-    ON CONFLICT (project_id, subscriber_id) DO UPDATE SET
-        sent = a.sent + EXCLUDED.sent,
-        last_sent_at = GREATEST(a.last_sent_at, EXCLUDED.last_sent_at),
-        last_opened_at = GREATEST(a.last_opened_at, EXCLUDED.last_opened_at),
-        last_redirected_at = GREATEST(a.last_redirected_at, EXCLUDED.last_redirected_at)
-    """
-)
-_NO_ACTIVITY = text("DELETE FROM subscriber_activity WHERE project_id = :project AND subscriber_id = :loser")
 _TAGS = text(
     """
     INSERT INTO subscriber_tag (project_id, tag_id, subscriber_id, created_at)
@@ -55,7 +51,8 @@ def merge_people(
 ) -> Moved:
     """Make one person of two; `name` and `fields` are what they have afterwards. The address is the winner's.
 
-    Who has complained or left as one of the two has done so as the person. In each list the later word counts.
+    Who has complained or left as one of the two, or is on the stop list by anything but a bounce, has done so as the
+    person. In each list the later word counts. What happened within the last hour follows by `settle`.
     """
     assert winner.project_id == loser.project_id
     assert winner.id != loser.id
@@ -73,14 +70,54 @@ def merge_people(
             .values(subscriber_id=winner.id)
             .execution_options(synchronize_session=False)
         )
-    dbsession.execute(_ACTIVITY, values)
-    dbsession.execute(_NO_ACTIVITY, values)
+    dbsession.execute(
+        update(SubscriberMerge)
+        .where(SubscriberMerge.project_id == project_id, SubscriberMerge.subscriber_id == loser.id)
+        .values(subscriber_id=winner.id)
+        .execution_options(synchronize_session=False)
+    )
+    dbsession.add(SubscriberMerge(project_id=project_id, gone_id=loser.id, subscriber_id=winner.id))
+    dbsession.flush()
+    _stop_list(dbsession, winner, loser)
     moved = move_history(dbsession, project_id, winner_id=winner.id, loser_id=loser.id)
     _person(winner, loser, name, fields)
+    activity.join(dbsession, project_id, winner_id=winner.id, loser_id=loser.id)
     dbsession.execute(delete(Subscriber).where(Subscriber.project_id == project_id, Subscriber.id == loser.id))
     dbsession.expunge(loser)
     dbsession.flush()
     return moved
+
+
+def settle(dbsession: Session, *, most: int) -> int:
+    """Move what happened shortly before merges that are an hour old; gives how many were looked at.
+
+    A merge is looked at again as long as something new happens under the old number.
+    """
+    waiting = (
+        select(SubscriberMerge)
+        .where(SubscriberMerge.settled_at.is_(None), SubscriberMerge.merged_at < func.now() - SETTLES)
+        .order_by(SubscriberMerge.merged_at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    merges = dbsession.scalars(waiting).all()
+    for one in merges:
+        move_history(dbsession, one.project_id, winner_id=one.subscriber_id, loser_id=one.gone_id)
+        if has_news(dbsession, one.project_id, one.gone_id):
+            one.merged_at = func.now()
+        else:
+            one.settled_at = func.now()
+    dbsession.flush()
+    return len(merges)
+
+
+def _stop_list(dbsession: Session, winner: Subscriber, loser: Subscriber) -> None:
+    found = suppression.stopped(dbsession, loser.project_id, loser.email_key, reasons=_OF_THE_PERSON)
+    if found is not None and found.reason in _OF_THE_PERSON:
+        suppression.suppress(
+            dbsession, project_id=winner.project_id, email=winner.email, reason=found.reason,
+            expires_at=found.expires_at,
+        )  # fmt: skip
 
 
 def _person(winner: Subscriber, loser: Subscriber, name: str, fields: Mapping[str, Any]) -> None:
@@ -103,6 +140,7 @@ def _subscriptions(dbsession: Session, winner: Subscriber, loser: Subscriber) ->
     theirs: dict[int, Subscription] = {}
     for row in rows:
         (mine if row.subscriber_id == winner.id else theirs)[row.list_id] = row
+    handed_over = []
     for list_id, row in sorted(theirs.items()):
         if list_id in mine:
             if _later(row, mine[list_id]):
@@ -115,8 +153,11 @@ def _subscriptions(dbsession: Session, winner: Subscriber, loser: Subscriber) ->
                 .values(subscriber_id=winner.id)
                 .execution_options(synchronize_session=False)
             )
+            if row.status == SubscriptionStatus.SUBSCRIBED:
+                handed_over.append(list_id)
             dbsession.expunge(row)
     dbsession.flush()
+    growth.forget_handover(dbsession, winner.project_id, winner.id, handed_over)
 
 
 def _later(theirs: Subscription, mine: Subscription) -> bool:
@@ -135,11 +176,3 @@ def _said_at(row: Subscription) -> Any:
 def _take_over(mine: Subscription, theirs: Subscription) -> None:
     for column in ("status", "source", "ip", "created_at", "confirmed_at", "unsubscribed_at"):
         setattr(mine, column, getattr(theirs, column))
-
-
-def both_tags(dbsession: Session, first: Subscriber, second: Subscriber) -> int:
-    """How many tags the merged person will have."""
-    wanted = select(SubscriberTag.tag_id).where(
-        SubscriberTag.project_id == first.project_id, SubscriberTag.subscriber_id.in_((first.id, second.id))
-    )
-    return len(set(dbsession.scalars(wanted)))

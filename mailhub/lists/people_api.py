@@ -8,8 +8,8 @@ from pyramid.request import Request
 from sqlalchemy import func, select
 
 from mailhub.background import service as background
-from mailhub.lists import bulk, field_changes, merging, tags
-from mailhub.lists.api import filter_of, one_person
+from mailhub.lists import bulk, field_changes, merging, tags, uses
+from mailhub.lists.api import filter_of, one_person, refuse_in_use
 from mailhub.lists.fields import (
     BadValue,
     FieldFaults,
@@ -30,14 +30,15 @@ from mailhub.lists.people_schema import (
     MergeIn,
     TagIn,
     TagOut,
+    TagPatch,
     field_out,
     job_out,
     tag_out,
 )
 from mailhub.lists.resources import BulkContext, FieldContext, SubscriberContext, TagContext
-from mailhub.lists.schema import SubscriberOut
+from mailhub.lists.schema import ForceQuery, SubscriberOut
 from mailhub.lists.search import Search
-from mailhub.models import FieldType, MailingList, ProjectJob, Subscriber, SubscriberField
+from mailhub.models import FieldType, MailingList, ProjectJob, Subscriber, SubscriberField, Tag
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
 from mailhub.web import forms
@@ -100,14 +101,18 @@ def change_field(context: FieldContext, request: Request) -> Any:
     given, field = forms.read_json(request, FieldPatch), context.field
     if given.label is not None:
         field.label = given.label
+    if given.position is not None:
+        field_changes.place(request.dbsession, field, given.position)
     kind = given.type or FieldType(field.type)
     choices = _choices(kind, given.choices if given.choices is not None else field.choices)
     note(request, "subscriber_field.changed", field, name=field.name, fields=sorted(given.model_fields_set))
     if kind != field.type or (kind == FieldType.CHOICE and choices != field.choices):
         try:
-            job = field_changes.ask(
+            job, _new = field_changes.ask(
                 request, field, field_changes.CHANGE, kind=kind.value, choices=choices, drop=given.drop
             )
+        except field_changes.FieldBusy:
+            raise _busy() from None
         except background.TooManyJobs:
             raise _too_much() from None
         request.response.status_int = 202
@@ -117,14 +122,22 @@ def change_field(context: FieldContext, request: Request) -> Any:
 
 
 @endpoint("api.field", "DELETE", permission="subscribers:edit", summary="Delete a custom field and everybody's values",
-          answer=JobOut, status=202)  # fmt: skip
+          query=ForceQuery, answer=JobOut, status=202)  # fmt: skip
 def delete_field(context: FieldContext, request: Request) -> JobOut:
+    refuse_in_use(request, uses.of_field(request.dbsession, context.field))
     try:
-        job = field_changes.ask(request, context.field, field_changes.DELETE)
+        job, is_new = field_changes.ask(request, context.field, field_changes.DELETE)
+    except field_changes.FieldBusy:
+        raise _busy() from None
     except background.TooManyJobs:
         raise _too_much() from None
-    note(request, "subscriber_field.deleted", context.field, name=context.field.name)
+    if is_new:
+        note(request, "subscriber_field.deleted", context.field, name=context.field.name, job=job.id)
     return job_out(job, undo=False)
+
+
+def _busy() -> ApiProblem:
+    return ApiProblem(409, _("This field is being looked through or changed already. Wait until that has ended."))
 
 
 def _choices(kind: FieldType, given: list[str]) -> list[str]:
@@ -149,31 +162,47 @@ def list_tags(context: ProjectContext, request: Request) -> dict[str, Any]:
           summary="Make a tag; one of this name that is there already is given back")  # fmt: skip
 def create_tag(context: ProjectContext, request: Request) -> TagOut:
     given = forms.read_json(request, TagIn)
+    known = {tag.name_key for tag in tags.tags_of(request.dbsession, context.project.id)}
     try:
         made = tags.ensure_tags(request.dbsession, context.project.id, [given.name])
     except tags.TooManyTags:
         raise _wrong("name", _("The project has too many tags already.")) from None
     if not made:
         raise _wrong("name", _("A tag has at most 80 characters."))
+    if made[0].name_key not in known:
+        note(request, "tag.created", made[0], name=made[0].name)
     return tag_out(made[0])
 
 
-@endpoint("api.tag", "PATCH", permission="subscribers:edit", summary="Rename a tag", body=TagIn, answer=TagOut)
-def rename_tag(context: TagContext, request: Request) -> TagOut:
-    name = tags.clean_tag(forms.read_json(request, TagIn).name)
+@endpoint("api.tag", "PATCH", permission="subscribers:edit", summary="Rename a tag, or make it one with another",
+          body=TagPatch, answer=TagOut)  # fmt: skip
+def change_tag(context: TagContext, request: Request) -> TagOut:
+    given, tag = forms.read_json(request, TagPatch), context.tag
+    if (given.name is None) == (given.into is None):
+        raise _wrong("name", _("Give either a name or the tag that it becomes one with."))
+    if given.into is not None:
+        into = request.dbsession.get(Tag, (context.project.id, given.into))
+        if into is None or into.id == tag.id:
+            raise _wrong("into", _("There is no such tag."))
+        note(request, "tag.merged", into, name=into.name, gone=tag.name, people=tag.n)
+        tags.merge_tags(request.dbsession, gone=tag, into=into)
+        return tag_out(into)
+    name, before = tags.clean_tag(given.name or ""), tag.name
     if not name:
         raise _wrong("name", _("A tag has at most 80 characters."))
     try:
-        tags.rename_tag(request.dbsession, context.tag, name)
+        tags.rename_tag(request.dbsession, tag, name)
     except tags.TagTaken:
         raise ApiProblem(409, _("Another tag has this name.")) from None
-    note(request, "tag.renamed", context.tag, name=name)
-    return tag_out(context.tag)
+    if name != before:
+        note(request, "tag.renamed", tag, name=name)
+    return tag_out(tag)
 
 
 @endpoint("api.tag", "DELETE", permission="subscribers:edit", summary="Delete a tag, and take it from everybody",
-          status=204)  # fmt: skip
+          query=ForceQuery, status=204)  # fmt: skip
 def delete_tag(context: TagContext, request: Request) -> None:
+    refuse_in_use(request, uses.of_tag(request.dbsession, context.tag))
     note(request, "tag.deleted", context.tag, name=context.tag.name, people=context.tag.n)
     tags.delete_tag(request.dbsession, context.tag)
 
@@ -204,7 +233,14 @@ def start_bulk(context: ProjectContext, request: Request) -> JobOut:
 
 def _what(request: Request, given: BulkIn) -> dict[str, Any]:
     project_id = request.project.id
-    if given.action in ("tag_add", "tag_remove"):
+    if given.action == "tag_remove":
+        key = tags.clean_tag(given.tag).lower()
+        known = select(Tag.id).where(Tag.project_id == project_id, Tag.name_key == key)
+        number = request.dbsession.scalar(known)
+        if number is None:
+            raise _wrong("tag", _("There is no such tag."))
+        return {"tag": number}
+    if given.action == "tag_add":
         try:
             made = tags.ensure_tags(request.dbsession, project_id, [given.tag])
         except tags.TooManyTags:
@@ -261,12 +297,13 @@ def cancel_bulk(context: BulkContext, request: Request) -> JobOut:
           answer=JobOut, status=202)  # fmt: skip
 def undo_bulk(context: BulkContext, request: Request) -> JobOut:
     try:
-        made = bulk.ask_undo(request, context.job)
+        made, is_new = bulk.ask_undo(request, context.job)
     except bulk.CannotUndo:
         raise ApiProblem(409, _("There is nothing left to be taken back.")) from None
     except background.TooManyJobs:
         raise _too_much() from None
-    note(request, "subscriber.bulk_undone", context.job)
+    if is_new:
+        note(request, "subscriber.bulk_undone", context.job)
     return _job(request, made)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from mailhub.lists.bulk import MOST_CHOSEN
-from mailhub.lists.fields import MAX_CHOICES, MAX_LABEL
+from mailhub.lists.fields import MAX_CHOICES, MAX_FIELDS, MAX_LABEL
 from mailhub.lists.forms import one_line
 from mailhub.lists.schema import Fields, Id, PeopleQuery, PersonName, Tags
 from mailhub.models import FieldType, ProjectJob, SubscriberField, Tag
@@ -34,6 +34,8 @@ class FieldPatch(Form):
     label: Label | None = None
     type: FieldType | None = None
     choices: Choices | None = None
+    #: Its place among the fields, from 1.
+    position: Annotated[int, Field(ge=1, le=MAX_FIELDS)] | None = None
     #: Values that do not fit the new type are taken away; without it they stop the change.
     drop: bool = False
 
@@ -48,6 +50,14 @@ class FieldOut(Form):
 
 class TagIn(Form):
     name: Annotated[str, Field(min_length=1, max_length=80)]
+
+
+class TagPatch(Form):
+    """Another `name`; or `into`, the id of the tag that it becomes one with, which is what the answer is then."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80)] | None = None
+    into: Id | None = None
+
 
 
 class TagOut(Form):
@@ -94,8 +104,8 @@ class MergeIn(Form):
 
 
 __all__ = [
-    "BulkIn", "FieldIn", "FieldOut", "FieldPatch", "JobOut", "MergeIn", "TagIn", "TagOut", "Tags", "field_out",
-    "job_out", "tag_out",
+    "BulkIn", "FieldIn", "FieldOut", "FieldPatch", "JobOut", "MergeIn", "TagIn", "TagOut", "TagPatch",
+    "Tags", "field_out", "job_out", "tag_out",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pyramid.view import view_config
 
 from mailhub.lists import columns, consents, queries, tags
 from mailhub.lists.fields import BadValue, fields_of, read_value, show_value, written_value
-from mailhub.lists.forms import Text
+from mailhub.lists.forms import Text, id_in
 from mailhub.lists.history import history
 from mailhub.lists.resources import NoteContext, SubscriberContext
 from mailhub.lists.subscriber_views import person_url
@@ -97,7 +97,7 @@ def _sources(request: Request, person: Subscriber, memberships: Any, agreed: Any
     words = {person.source, *(one.source for one in memberships), *(one.consent.source for one in agreed)} - {""}
     names = source_names(request, sorted(words))
     return {
-        word: (names[word], int(word[7:]) if word.startswith("import:") and word[7:].isdigit() else None)
+        word: (names[word], id_in(word.removeprefix("import:")) if word.startswith("import:") else None)
         for word in names
     }
 
@@ -131,9 +131,10 @@ def set_field(context: SubscriberContext, request: Request) -> Any:
     if form.value is None:
         request.response.status_int = 422
         return _profile(context, request, name, form.values.get("value", ""), form.errors)
-    kept = {**person.fields, field.name: value}
-    person.fields = {key: one for key, one in kept.items() if one is not None}
-    note(request, "subscriber.changed", person, fields=[field.name])
+    kept = {key: one for key, one in {**person.fields, field.name: value}.items() if one is not None}
+    if kept != person.fields:
+        person.fields = kept
+        note(request, "subscriber.changed", person, fields=[field.name])
     if htmx.is_fragment(request):
         request.dbsession.flush()
         return _profile(context, request, "", None, {})
@@ -160,17 +161,18 @@ def _profile(
 def change_tags(context: SubscriberContext, request: Request) -> Any:
     form, person, project_id = forms.read(request, TagsForm), context.subscriber, context.project.id
     names = form.value.add.split(",") if form.value is not None else []
-    if form.value is not None and form.value.remove.isdigit():
-        tags.remove_tags(request.dbsession, project_id, [person.id], [int(form.value.remove)])
+    tag_id = id_in(form.value.remove) if form.value is not None else None
+    changed = tags.remove_tags(request.dbsession, project_id, [person.id], [tag_id] if tag_id is not None else [])
     try:
         made = tags.ensure_tags(request.dbsession, project_id, names[:20])
     except tags.TooManyTags:
         request.notice(_("The project has too many tags already."), "bad")
         return htmx.redirect(request, person_url(request, person))
-    tags.add_tags(request.dbsession, project_id, [person.id], [tag.id for tag in made])
+    changed += tags.add_tags(request.dbsession, project_id, [person.id], [tag.id for tag in made])
     if any(name.strip() and not tags.clean_tag(name) for name in names):
         request.notice(_("A tag has at most 80 characters."), "warn")
-    note(request, "subscriber.tagged", person)
+    if changed:
+        note(request, "subscriber.tagged", person)
     return htmx.redirect(request, person_url(request, person) + "#person-tags")
 
 
@@ -206,13 +208,14 @@ def delete_note(context: NoteContext, request: Request) -> Any:
 def suppress(context: SubscriberContext, request: Request) -> Any:
     """On the stop list: nothing is sent to the address, whatever its lists say."""
     person = context.subscriber
-    suppression.suppress(
+    is_new = suppression.suppress(
         request.dbsession,
         project_id=context.project.id,
         email=person.email,
         reason=SuppressionReason.MANUAL.value,
         user_id=request.user.id if request.user is not None else None,
     )
-    note(request, "subscriber.suppressed", person)
+    if is_new:
+        note(request, "subscriber.suppressed", person)
     request.notice(_("${email} is on the stop list now.", mapping={"email": person.email}))
     return htmx.redirect(request, person_url(request, person))

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import and_, func, select, text
 from sqlalchemy.orm import Session
 
+from mailhub.lists.forms import id_in
 from mailhub.models import (
     AudienceSide,
     Campaign,
@@ -84,7 +85,7 @@ def sources_of(dbsession: Session, project_id: int) -> list[str]:
 
 def import_names(dbsession: Session, project_id: int, sources: Collection[str]) -> dict[str, tuple[int, str]]:
     """source (`import:12`) → (id, file name) of these imports."""
-    ids = {int(one[7:]) for one in sources if one.startswith("import:") and one[7:].isdigit() and len(one) < 26}
+    ids = {number for one in sources if one.startswith("import:") and (number := id_in(one[7:])) is not None}
     if not ids:
         return {}
     found = select(SubscriberImport.id, SubscriberImport.file_name).where(

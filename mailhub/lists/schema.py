@@ -90,6 +90,12 @@ class PageQuery(Form):
     after: str | None = None
 
 
+class ForceQuery(Form):
+    """`force`: delete it although segments, saved views, forms or letters use it."""
+
+    force: bool = False
+
+
 class PeopleQuery(Form):
     """What people are narrowed to; `since` and `until` are days of the project's zone, both included."""
 

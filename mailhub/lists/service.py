@@ -28,6 +28,7 @@ from mailhub.models import (
     OptIn,
     RenameKind,
     Subscriber,
+    SubscriberMerge,
     SubscriberStatus,
     Subscription,
     SubscriptionStatus,
@@ -167,6 +168,23 @@ def find_by_address(dbsession: Session, *, project_id: int, address: Address) ->
     return dbsession.scalars(
         select(Subscriber).where(Subscriber.project_id == project_id, Subscriber.email_key == address.key)
     ).one_or_none()
+
+
+def person_of(dbsession: Session, project_id: int, subscriber_id: int) -> Subscriber | None:
+    """The person of this number, or whom they have been merged with since: letters keep the number that they had."""
+    found = dbsession.get(Subscriber, (project_id, subscriber_id))
+    if found is not None:
+        return found
+    merge = dbsession.get(SubscriberMerge, (project_id, subscriber_id))
+    return dbsession.get(Subscriber, (project_id, merge.subscriber_id)) if merge is not None else None
+
+
+def merged_into(dbsession: Session, project_id: int, subscriber_id: int) -> list[int]:
+    """The numbers of those who have become this person by a merge: letters and events may still stand under them."""
+    gone = select(SubscriberMerge.gone_id).where(
+        SubscriberMerge.project_id == project_id, SubscriberMerge.subscriber_id == subscriber_id
+    )
+    return list(dbsession.scalars(gone.order_by(SubscriberMerge.gone_id)))
 
 
 def upsert_subscriber(

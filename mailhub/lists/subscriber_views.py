@@ -18,7 +18,7 @@ from mailhub.lists.forms import (
     UnsubscribeForm,
 )
 from mailhub.lists.resources import SubscriberContext
-from mailhub.models import MailingList, Subscriber, SubscriberField, SubscriptionStatus
+from mailhub.models import MailingList, Subscriber, SubscriberField, Subscription, SubscriptionStatus
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
 from mailhub.web import forms, htmx
@@ -172,6 +172,9 @@ def subscribe(context: SubscriberContext, request: Request) -> Any:
     if mailing_list is None:
         request.notice(_("There is no such list."), "bad")
         return htmx.redirect(request, person_url(request, person))
+    key = (context.project.id, mailing_list.id, person.id)
+    before = request.dbsession.get(Subscription, key)
+    was_in = before is not None and before.status == SubscriptionStatus.SUBSCRIBED
     service.subscribe(
         request.dbsession,
         project_id=context.project.id,
@@ -181,7 +184,8 @@ def subscribe(context: SubscriberContext, request: Request) -> Any:
         source="manual",
         rejoin=True,
     )
-    note(request, "subscriber.subscribed", person, list_id=mailing_list.id)
+    if not was_in:
+        note(request, "subscriber.subscribed", person, list_id=mailing_list.id)
     request.notice(
         _("${email} is in the list “${list}” now.", mapping={"email": person.email, "list": mailing_list.name})
     )
@@ -197,10 +201,12 @@ def unsubscribe(context: SubscriberContext, request: Request) -> Any:
         request.notice(_("There is no such list."), "bad")
         return htmx.redirect(request, person_url(request, person))
     list_ids = None if form.value.list_id is None else [form.value.list_id]
+    before = person.status
     left = service.unsubscribe(
         request.dbsession, project_id=context.project.id, subscriber_id=person.id, list_ids=list_ids, source="manual"
     )
-    note(request, "subscriber.unsubscribed", person, lists=left)
+    if left or person.status != before:
+        note(request, "subscriber.unsubscribed", person, lists=left)
     request.notice(_("${email} gets no more letters of this list.", mapping={"email": person.email})
                    if list_ids else _("${email} gets no more campaigns.", mapping={"email": person.email}))  # fmt: skip
     return htmx.redirect(request, person_url(request, person))

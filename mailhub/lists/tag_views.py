@@ -8,7 +8,8 @@ from pydantic import Field
 from pyramid.request import Request
 from pyramid.view import view_config
 
-from mailhub.lists import tags
+from mailhub.lists import tags, uses
+from mailhub.lists.forms import id_in
 from mailhub.lists.resources import TagContext
 from mailhub.models import Tag
 from mailhub.security.audit import note
@@ -37,6 +38,7 @@ def index(context: ProjectContext, request: Request) -> dict[str, Any]:
 @view_config(route_name="lists.tags", request_method="POST", renderer="lists/tags.html", permission="subscribers:edit")
 def create(context: ProjectContext, request: Request) -> Any:
     form = forms.read(request, TagForm)
+    known = {tag.name_key for tag in tags.tags_of(request.dbsession, context.project.id)}
     if form.value is not None:
         try:
             made = tags.ensure_tags(request.dbsession, context.project.id, [form.value.name])
@@ -49,7 +51,8 @@ def create(context: ProjectContext, request: Request) -> Any:
         request.response.status_int = 422
         found = tags.tags_of(request.dbsession, context.project.id)
         return {"tags": found, "values": form.values, "errors": form.errors}
-    note(request, "tag.created", made[0], name=made[0].name)
+    if made[0].name_key not in known:
+        note(request, "tag.created", made[0], name=made[0].name)
     request.notice(_("The tag “${name}” is there.", mapping={"name": made[0].name}))
     return htmx.redirect(request, tags_url(request))
 
@@ -63,8 +66,7 @@ def edit(context: TagContext, request: Request) -> dict[str, Any]:
 def change(context: TagContext, request: Request) -> Any:
     form, tag = forms.read(request, TagChangeForm), context.tag
     if form.value is not None and form.value.into:
-        number = int(form.value.into) if form.value.into.isdigit() else 0
-        into = request.dbsession.get(Tag, (context.project.id, number))
+        into = request.dbsession.get(Tag, (context.project.id, id_in(form.value.into) or 0))
         if into is None or into.id == tag.id:
             form.refuse("into", _("Choose a tag."))
         else:
@@ -73,6 +75,7 @@ def change(context: TagContext, request: Request) -> Any:
             tags.merge_tags(request.dbsession, gone=tag, into=into)
             request.notice(_("Whoever had “${gone}” has “${name}” now.", mapping={"gone": gone, "name": into.name}))
             return htmx.redirect(request, tags_url(request))
+    before = tag.name
     if form.value is not None:
         name = tags.clean_tag(form.value.name)
         try:
@@ -85,14 +88,24 @@ def change(context: TagContext, request: Request) -> Any:
     if form.value is None:
         request.response.status_int = 422
         return _page(context, request, form.values, form.errors)
-    note(request, "tag.renamed", tag, name=tag.name)
+    if tag.name != before:
+        note(request, "tag.renamed", tag, name=tag.name)
     request.notice(_("Saved."))
     return htmx.redirect(request, tags_url(request))
 
 
 def _page(context: TagContext, request: Request, values: dict[str, Any], errors: dict[str, Any]) -> dict[str, Any]:
     others = [one for one in tags.tags_of(request.dbsession, context.project.id) if one.id != context.tag.id]
-    return {"tag": context.tag, "others": others, "values": values, "errors": errors}
+    found = uses.of_tag(request.dbsession, context.tag)
+    return {
+        "tag": context.tag,
+        "others": others,
+        "uses": found,
+        "use_names": uses.names(found),
+        "use_kinds": uses.KINDS,
+        "values": values,
+        "errors": errors,
+    }
 
 
 @view_config(route_name="lists.tag_delete", request_method="POST", permission="subscribers:edit")

@@ -9,7 +9,8 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from mailhub.models import SubscriberTag, Tag
+from mailhub.models import SignUpForm, SubscriberTag, SubscriberView, Tag
+from mailhub.segments import service as segments
 
 MAX_NAME = 80
 MAX_TAGS = 2_000
@@ -124,20 +125,36 @@ def tags_of_people(dbsession: Session, project_id: int, subscriber_ids: Sequence
 
 
 def rename_tag(dbsession: Session, tag: Tag, name: str) -> None:
-    """Another name for a tag; `name` is a clean one. Raises TagTaken."""
+    """Another name for a tag, also in the forms that give it; `name` is a clean one. Raises TagTaken."""
     other = dbsession.scalars(
         select(Tag).where(Tag.project_id == tag.project_id, Tag.name_key == name.lower(), Tag.id != tag.id)
     ).one_or_none()
     if other is not None:
         raise TagTaken(other)
+    forms = select(SignUpForm).where(SignUpForm.project_id == tag.project_id, SignUpForm.tags.contains([tag.name]))
+    for form in dbsession.scalars(forms):
+        form.tags = [name if one == tag.name else one for one in form.tags]
     tag.name, tag.name_key = name, name.lower()
     dbsession.flush()
 
 
 def merge_tags(dbsession: Session, *, gone: Tag, into: Tag) -> None:
-    """Whoever has `gone` has `into` afterwards, and `gone` is no more. One statement a table, whatever its size."""
+    """Whoever has `gone` has `into` afterwards, and `gone` is no more. One statement a table, whatever its size.
+
+    Segments, saved views and forms that asked for the one ask for the other.
+    """
     assert gone.project_id == into.project_id
     assert gone.id != into.id
+    segments.replace_tag(dbsession, gone.project_id, gone=gone.id, into=into.id)
+    views = select(SubscriberView).where(
+        SubscriberView.project_id == gone.project_id, SubscriberView.query.contains({"tag": str(gone.id)})
+    )
+    for view in dbsession.scalars(views):
+        view.query = {**view.query, "tag": str(into.id)}
+    forms = select(SignUpForm).where(SignUpForm.project_id == gone.project_id, SignUpForm.tags.contains([gone.name]))
+    for form in dbsession.scalars(forms):
+        form.tags = list(dict.fromkeys(into.name if name == gone.name else name for name in form.tags))
+    dbsession.flush()
     dbsession.execute(_MERGE, {"project": gone.project_id, "gone": gone.id, "into": into.id})
     delete_tag(dbsession, gone)
     dbsession.refresh(into)

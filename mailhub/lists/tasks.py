@@ -1,4 +1,4 @@
-"""What this room does later: bulk changes and their undoing, changes of fields, the search for duplicates."""
+"""What this room does later: bulk changes and their undoing, changes of fields, duplicates and what merges leave."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from mailhub.background.running import Running
 from mailhub.background.service import project_job
-from mailhub.lists import bulk, duplicates, field_changes
+from mailhub.lists import bulk, duplicates, field_changes, merging
 from mailhub.tasks import task
 
 # Ahead of the job's own end, which takes what is left with it in one statement.
@@ -25,6 +25,7 @@ _FORGET = text(
     """
 )
 FORGET_AT_ONCE = 20_000
+SETTLE_AT_ONCE = 200
 
 
 @project_job(bulk.KIND)
@@ -51,3 +52,9 @@ def find_duplicates(request: Request, job: Running) -> dict[str, Any]:
 def forget_changes(request: Request) -> None:
     """Changes that can be taken back for a week go a slice at a time, before their job does."""
     request.dbsession.execute(_FORGET, {"kind": bulk.KIND, "most": FORGET_AT_ONCE})
+
+
+@task("mailhub.lists.settle_merges", queue="celery", every=300)
+def settle_merges(request: Request) -> None:
+    """An hour after two people have become one, what had happened just before is moved too."""
+    merging.settle(request.dbsession, most=SETTLE_AT_ONCE)

@@ -8,7 +8,7 @@ from pyramid.request import Request
 from pyramid.view import view_config
 
 from mailhub.events.renames import following
-from mailhub.lists import queries, service
+from mailhub.lists import queries, service, uses
 from mailhub.lists.forms import DeleteForm, ListForm
 from mailhub.lists.resources import ListContext
 from mailhub.lists.sign_up import form_url
@@ -127,6 +127,8 @@ def _question(context: ListContext, request: Request, values: dict[str, Any], er
         "mailing_list": context.mailing_list,
         "row": row,
         "in_use": service.unfinished_campaigns(request.dbsession, context.mailing_list),
+        "uses": uses.of_list(request.dbsession, context.mailing_list),
+        "use_kinds": uses.KINDS,
         "values": values,
         "errors": errors,
     }

@@ -71,6 +71,7 @@ from mailhub.models.person import (
     SubscriberChange,
     SubscriberColumns,
     SubscriberDuplicate,
+    SubscriberMerge,
     SubscriberNote,
     SubscriberView,
 )
@@ -243,6 +244,7 @@ __all__ = [
     "SubscriberDuplicate",
     "SubscriberField",
     "SubscriberImport",
+    "SubscriberMerge",
     "SubscriberNote",
     "SubscriberStatus",
     "SubscriberTag",

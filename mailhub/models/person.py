@@ -114,3 +114,23 @@ class SubscriberDuplicate(Base):
     #: Somebody has said that they are two people.
     dismissed_at: Mapped[datetime | None]
     created_at: Mapped[Now]
+
+
+class SubscriberMerge(Base):
+    """A person who has been made one with another. What comes late for `gone_id` is the other one's: an open of an old
+    letter, an unsubscription by its link. Goes with the person who is left.
+    """
+
+    __tablename__ = "subscriber_merge"
+    __table_args__ = (
+        ForeignKeyConstraint(["project_id", "subscriber_id"], _PERSON, ondelete="CASCADE"),
+        Index(None, "project_id", "subscriber_id"),
+        Index("ix_subscriber_merge_open", "merged_at", postgresql_where=text("settled_at IS NULL")),
+    )
+
+    project_id: Mapped[ProjectId]
+    gone_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    subscriber_id: Mapped[int]
+    merged_at: Mapped[Now]
+    #: When what had happened shortly before the merge was moved too.
+    settled_at: Mapped[datetime | None]

@@ -39,6 +39,8 @@ class Project(Base):
     #: The time zone was changed then, and the days of the statistics are still cut by the one before; none: they are
     #: right.
     days_stale_at: Mapped[datetime | None]
+    #: The zone by which the days of lists are cut until then; none: by `time_zone`.
+    days_zone: Mapped[str | None]
     archived_at: Mapped[datetime | None]
     created_at: Mapped[Now]
 

@@ -10,7 +10,8 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from mailhub.preferences import address, letters, service
-from mailhub.preferences.views import choose_language, languages_of, visit_of
+from mailhub.preferences.views import visit_of
+from mailhub.web.i18n import choose_language, languages_of
 
 
 @view_config(

@@ -7,18 +7,17 @@ is reached.
 from __future__ import annotations
 
 import hashlib
-from ipaddress import IPv6Address, ip_address
 
 from pyramid.request import Request
 
-from mailhub.lists.caps import Cap, canonical, letter_caps, take
+from mailhub.lists.caps import HOUR, Cap, canonical, letter_caps, network_cap, take, wait_seconds
 from mailhub.mail.address import Address
-from mailhub.web import limits
 
 
 def wait_for_ip(request: Request) -> int:
-    """Five forms a minute from one network address (an IPv6 /64); the seconds to wait, or 0."""
-    return limits.take(request.registry, f"preferences.ip:{_network(request.client_addr)}", burst=5, per_seconds=60)
+    """Five forms a minute from one network; the seconds to wait, or 0."""
+    cap = network_cap("preferences", request.client_addr)
+    return 0 if take(request.registry, [cap]) is None else wait_seconds(request.registry, cap)
 
 
 def may_write(request: Request, project_id: int, address: Address) -> bool:
@@ -27,14 +26,6 @@ def may_write(request: Request, project_id: int, address: Address) -> bool:
     wanted = [
         *letter_caps(address, [], with_domain=True),
         Cap(f"preferences.pair:{who}:{project_id}", 1, 600),
-        Cap(f"preferences.project:{project_id}", 200, 3600),
+        Cap(f"preferences.project:{project_id}", 200, HOUR),
     ]
     return take(request.registry, wanted) is None
-
-
-def _network(ip: str | None) -> str:
-    try:
-        address = ip_address(ip or "")
-    except ValueError:
-        return "unknown"
-    return address.exploded[:19] if isinstance(address, IPv6Address) else str(address)

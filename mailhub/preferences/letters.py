@@ -9,20 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 from pyramid.request import Request
-from sqlalchemy import select
 
-from mailhub.delivery import service as delivery
-from mailhub.delivery.tasks import send_due
+from mailhub.lists.letters import deliver
+from mailhub.lists.list_letters import Written
 from mailhub.lists.speaking import write
-from mailhub.models import MessageKind, Project, Queue, Sender
+from mailhub.models import Project
 from mailhub.preferences.links import LINK_SECONDS
 
 
 def send_link(request: Request, project: Project, language: str, *, to_email: str, url: str) -> None:
     """The link that somebody asked for. Enqueues the letter."""
-    _send(
-        request, project, language, "preferences_link", to_email=to_email, url=url, days=LINK_SECONDS // 86400,
-    )  # fmt: skip
+    _send(request, project, language, "preferences_link", to_email=to_email, url=url, days=LINK_SECONDS // 86400)
 
 
 def send_question(request: Request, project: Project, language: str, *, to_email: str, url: str, hours: int) -> None:
@@ -36,23 +33,5 @@ def send_notice(request: Request, project: Project, language: str, *, to_email: 
 
 
 def _send(request: Request, project: Project, language: str, name: str, *, to_email: str, **values: Any) -> None:
-    subject, text, html = write(request, name, language, project=project, **values)
-    sender = request.dbsession.scalars(
-        select(Sender).where(Sender.project_id == project.id).order_by(Sender.is_default.desc(), Sender.id).limit(1)
-    ).one_or_none()
-    delivery.accept(
-        request.dbsession,
-        project=project,
-        kind=MessageKind.SERVICE,
-        letter=delivery.SingleLetter(
-            from_email=sender.email if sender is not None else f"noreply@{project.domain}",
-            from_name=(sender.name if sender is not None else "") or project.name,
-            reply_to=sender.reply_to if sender is not None else "",
-            to_email=to_email,
-            subject=subject,
-            text=text,
-            html=html,
-            tag=name,
-        ),
-    )
-    request.enqueue(send_due, Queue.TRANSACTIONAL)
+    written = Written(*write(request, name, language, project=project, **values))
+    deliver(request, project, written, to_email=to_email, subscriber_id=None, tag=name)

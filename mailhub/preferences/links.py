@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from mailhub.lists import service as lists
 from mailhub.mail.tokens import BadToken, Claims, Kind, Signer
 from mailhub.models import MailingList, Project, Subscriber
 
@@ -34,9 +35,9 @@ def page_url(public_url: str, signer: Signer, claims: Claims, *, expires: int | 
     return f"{public_url.rstrip('/')}/p/{token}"
 
 
-def asked_url(public_url: str, signer: Signer, person: Subscriber, *, now: float) -> str:
+def asked_url(public_url: str, signer: Signer, *, project_id: int, subscriber_id: int, now: float) -> str:
     """The page for somebody who has asked for the link; it works for LINK_SECONDS."""
-    claims = Claims(Kind.PREFERENCES, project=person.project_id, subscriber=person.id)
+    claims = Claims(Kind.PREFERENCES, project=project_id, subscriber=subscriber_id)
     return page_url(public_url, signer, claims, expires=int(now) + LINK_SECONDS)
 
 
@@ -60,7 +61,7 @@ def opened(dbsession: Session, signer: Signer, token: str, *, now: float | None 
     if claims.project is None or claims.subscriber is None:
         return None
     project = dbsession.get(Project, claims.project)
-    person = dbsession.get(Subscriber, (claims.project, claims.subscriber)) if project is not None else None
+    person = lists.person_of(dbsession, claims.project, claims.subscriber) if project is not None else None
     if project is None or person is None or project.archived_at is not None:
         return None
     return Opened(project, person, claims, _language(dbsession, project, claims))

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import tuple_row
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mailhub.events.service import Event, append_in
@@ -40,6 +40,8 @@ from mailhub.security import audit
 
 #: What a pause may last, in days.
 PAUSES = (30, 90)
+#: So long after leaving an undo works.
+UNDO_TIME = timedelta(hours=1)
 SOURCE = "preferences"
 #: What a person agrees to or not, word by word, in the record of consents.
 COUNTED = "My opens and clicks may be counted."
@@ -95,13 +97,22 @@ def choices(dbsession: Session, person: Subscriber) -> list[Choice]:
 
 
 def choose_lists(
-    dbsession: Session, project: Project, person: Subscriber, claims: Claims, wanted: Collection[int], visit: Visit
+    dbsession: Session,
+    project: Project,
+    person: Subscriber,
+    claims: Claims,
+    wanted: Collection[int],
+    visit: Visit,
+    *,
+    shown: Collection[int] | None = None,
 ) -> tuple[list[int], list[int]]:
     """Join and leave so that the person gets exactly these of their `choices`; gives (joined, left).
 
-    Other numbers are passed over. The mailbox is theirs, or they would not have the link: nothing has to be confirmed.
+    Other numbers are passed over, and so are lists that were not among the `shown` (None: all were): nobody leaves
+    a list that they joined elsewhere after the page had come. The mailbox is theirs, or they would not have the link:
+    nothing has to be confirmed.
     """
-    known = choices(dbsession, person)
+    known = [one for one in choices(dbsession, person) if shown is None or one.id in shown]
     joined = [one.id for one in known if one.id in wanted and not one.subscribed]
     left = [one.id for one in known if one.id not in wanted and one.subscribed]
     for list_id in joined:
@@ -138,6 +149,32 @@ def leave(
         if claims.campaign is not None and _was_written_to(dbsession, project.id, claims.campaign, left):
             _left_by(dbsession, project, person, claims.campaign, visit)
     return left
+
+
+def just_left(dbsession: Session, project_id: int, subscriber_id: int, said: Collection[int]) -> list[int]:
+    """Of these lists, which the page says were left, those that the person has left within UNDO_TIME. One query."""
+    if not said:
+        return []
+    found = select(Subscription.list_id).where(
+        Subscription.project_id == project_id,
+        Subscription.subscriber_id == subscriber_id,
+        Subscription.list_id.in_(said),
+        Subscription.status == SubscriptionStatus.UNSUBSCRIBED,
+        Subscription.unsubscribed_at > func.now() - UNDO_TIME,
+    )
+    return list(dbsession.scalars(found))
+
+
+def undo(dbsession: Session, person: Subscriber, said: Collection[int], visit: Visit) -> list[int]:
+    """Into the lists again that were `just_left`, private ones too; what was said about leaving them does not count."""
+    back = lists.resubscribe(
+        dbsession, project_id=person.project_id, subscriber_id=person.id, source=SOURCE, ip=visit.ip,
+        user_agent=visit.user_agent, list_ids=just_left(dbsession, person.project_id, person.id, said),
+    )  # fmt: skip
+    if back:
+        leaving.take_back(dbsession, person.project_id, subscriber_id=person.id, list_ids=back)
+        _note(dbsession, person, "preferences.joined", visit, lists=back)
+    return back
 
 
 def pause(dbsession: Session, person: Subscriber, days: int, visit: Visit) -> datetime:

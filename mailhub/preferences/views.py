@@ -6,7 +6,7 @@ The token in the URL is the permission, so there is no CSRF token. A GET changes
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -26,7 +26,7 @@ from mailhub.models import Tracking
 from mailhub.preferences import address, caps, letters, links, service
 from mailhub.preferences.links import Opened
 from mailhub.preferences.service import Visit
-from mailhub.web.i18n import LANGUAGES, _, use_language
+from mailhub.web.i18n import LANGUAGES, _, choose_language, languages_of
 
 #: A page of choices is small.
 MAX_BODY = 262_144
@@ -35,6 +35,7 @@ MAX_NAME = 300
 NOTICES = {
     "lists": _("Your choice of letters is saved."),
     "left": _("You are unsubscribed from everything. A letter that is already on its way may still come."),
+    "back": _("You are subscribed again, as before."),
     "paused": _("Your letters are paused."),
     "resumed": _("The pause is over: your letters go on."),
     "details": _("Your details are saved."),
@@ -82,26 +83,40 @@ def change(request: Request) -> dict[str, Any] | Response:
         return _back(request, "same")
     visit = visit_of(request)
     try:
-        return _back(request, deed(request, found, fields, visit))
+        done = deed(request, found, fields, visit)
+        return _back(request, *(done if isinstance(done, tuple) else (done,)))
     except Wrong as wrong:
         request.response.status_int = 422
         return _page(request, found, {name: given[-1] for name, given in fields.items()}, wrong.errors)
 
 
 _Fields = dict[str, list[str]]
+#: Which notice the page has, with the lists that were left now.
+_Done = tuple[str, list[int]]
 
 
-def _lists(request: Request, found: Opened, fields: _Fields, visit: Visit) -> str:
-    wanted = {int(one) for one in fields.get("lists", []) if one.isascii() and one.isdigit() and len(one) < 19}
-    joined, left = service.choose_lists(request.dbsession, found.project, found.person, found.claims, wanted, visit)
+def _lists(request: Request, found: Opened, fields: _Fields, visit: Visit) -> _Done:
+    joined, left = service.choose_lists(
+        request.dbsession, found.project, found.person, found.claims, _numbers(fields.get("lists", [])), visit,
+        shown=_numbers(fields["shown"]) if "shown" in fields else None,
+    )  # fmt: skip
     _say_goodbye(request, found, left)
-    return "lists" if joined or left else "same"
+    return ("lists" if joined or left else "same"), left
 
 
-def _leave_all(request: Request, found: Opened, _fields: _Fields, visit: Visit) -> str:
+def _numbers(given: list[str]) -> set[int]:
+    return {int(one) for one in given if one.isascii() and one.isdigit() and len(one) < 19}
+
+
+def _leave_all(request: Request, found: Opened, _fields: _Fields, visit: Visit) -> _Done:
     left = service.leave(request.dbsession, found.project, found.person, found.claims, None, visit)
     _say_goodbye(request, found, left)
-    return "left"
+    return "left", left
+
+
+def _undo(request: Request, found: Opened, fields: _Fields, visit: Visit) -> str:
+    said = _numbers(fields.get("undo", [""])[-1].split(","))
+    return "back" if service.undo(request.dbsession, found.person, said, visit) else "same"
 
 
 def _say_goodbye(request: Request, found: Opened, left: list[int]) -> None:
@@ -160,9 +175,10 @@ def _tracking(request: Request, found: Opened, fields: _Fields, visit: Visit) ->
     return ("counted" if counted else "uncounted") if changed else "same"
 
 
-_DEEDS: dict[str, Callable[[Request, Opened, _Fields, Visit], str]] = {
+_DEEDS: dict[str, Callable[[Request, Opened, _Fields, Visit], str | _Done]] = {
     "lists": _lists,
     "leave_all": _leave_all,
+    "undo": _undo,
     "pause": _pause,
     "resume": _resume,
     "details": _details,
@@ -189,20 +205,6 @@ def fields_of_body(request: Request) -> _Fields:
         return {}
 
 
-def choose_language(request: Request, language: str) -> None:
-    """The page's language, unless its reader has chosen another one: in the URL, because there is no cookie."""
-    wanted = request.GET.get("lang", "")
-    use_language(request, wanted if wanted in LANGUAGES else language)
-
-
-def languages_of(request: Request) -> list[tuple[str, str, bool]]:
-    """(name, URL, whether it is the present one) for each language that the page speaks."""
-    return [
-        (name, f"{request.path}?{urlencode({'lang': code})}", code == request.locale_name)
-        for code, name in LANGUAGES.items()
-    ]
-
-
 def _opened(request: Request) -> Opened | None:
     found = links.opened(request.dbsession, request.registry.signer, request.matchdict["token"], now=time.time())
     if found is not None:
@@ -217,9 +219,15 @@ def _gone(request: Request) -> Response:
     return HTTPSeeOther(request.route_path("preferences.ask", token=request.matchdict["token"]))
 
 
-def _back(request: Request, done: str) -> Response:
+def _back(request: Request, done: str, left: Sequence[int] = ()) -> Response:
     query = {"lang": request.GET["lang"]} if request.GET.get("lang") in LANGUAGES else {}
-    return HTTPSeeOther(f"{request.path}?{urlencode({**query, 'done': done})}")
+    query |= {"done": done} | ({"undo": ",".join(map(str, left))} if left else {})
+    return HTTPSeeOther(f"{request.path}?{urlencode(query, safe=',')}")
+
+
+def _undoable(request: Request, found: Opened) -> list[int]:
+    said = _numbers(request.GET.get("undo", "").split(","))
+    return service.just_left(request.dbsession, found.project.id, found.person.id, said)
 
 
 def _page(request: Request, found: Opened, values: dict[str, str], errors: dict[str, Any]) -> dict[str, Any]:
@@ -240,6 +248,8 @@ def _page(request: Request, found: Opened, values: dict[str, str], errors: dict[
         "pauses": service.PAUSES,
         "asks_tracking": project.tracking != Tracking.OFF,
         "notice": NOTICES.get(request.GET.get("done", "")) if not errors else None,
+        # The address may be old, or made up: only what was left within the hour can be undone.
+        "undo": ",".join(map(str, _undoable(request, found))) if not errors else "",
         "languages_of_page": languages_of(request),
         "token": request.matchdict["token"],
     }

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pyramid.request import Request
-from sqlalchemy import select
+from pyramid.response import Response
 
 from mailhub.lists.resources import SubscriberContext
-from mailhub.models import Erasure, ErasureWay
-from mailhub.privacy import bundle, person, service
+from mailhub.models import ErasureWay
+from mailhub.privacy import bundle, service
 from mailhub.privacy.resources import ErasureContext
 from mailhub.privacy.schema import ErasureOut, ErasuresIn, ErasuresOut, NothingIn, PageQuery, erasure_out
 from mailhub.privacy.tasks import erase_due
@@ -26,12 +25,9 @@ from mailhub.web.problems import ApiProblem, FieldProblem
 
 @endpoint("api.subscriber_data", "GET", permission="subscribers:view",
           summary="Everything that the project knows of a person")  # fmt: skip
-def data(context: SubscriberContext, request: Request) -> dict[str, Any]:
+def data(context: SubscriberContext, request: Request) -> Response:
     note(request, "person.exported", context.subscriber)
-    found: dict[str, Any] = json.loads(
-        bundle.as_json(person.collect(request.dbsession, context.project, context.subscriber))
-    )
-    return found
+    return bundle.as_json(request, context.project, context.subscriber)
 
 
 @endpoint("api.subscriber_erase", "POST", permission="subscribers:erase", body=NothingIn, answer=ErasureOut, status=202,
@@ -74,11 +70,10 @@ def erase_many(context: ProjectContext, request: Request) -> ErasuresOut:
           answer=ErasureOut, many=True)  # fmt: skip
 def erasures(context: ProjectContext, request: Request) -> dict[str, Any]:
     query = forms.read_query(request, PageQuery)
-    wanted = select(Erasure).where(Erasure.project_id == context.project.id)
     after = read_cursor(query.after, int)
-    if after is not None:
-        wanted = wanted.where(Erasure.id < after[0])
-    rows = request.dbsession.scalars(wanted.order_by(Erasure.id.desc()).limit(query.limit + 1)).all()
+    rows = service.recent(
+        request.dbsession, context.project.id, most=query.limit + 1, before=after[0] if after is not None else None
+    )
     page = page_of(rows, query.limit, lambda row: (row.id,))
     return {"results": [erasure_out(row) for row in page.rows], "next": next_url(request, page)}
 

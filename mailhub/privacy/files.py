@@ -38,14 +38,19 @@ def clean(dbsession: Session, settings: Settings, project_id: int, traces: Trace
                 .values(file="", file_bytes=0)
             )
             gone += 1
-    stored = select(SubscriberImport.stored_name).where(
+    stored = select(SubscriberImport).where(
         SubscriberImport.project_id == project_id,
         SubscriberImport.stored_name != "",
         SubscriberImport.state.not_in(_OPEN_IMPORTS),
     )
     folder = settings.home / "imports"
     # The name is ours; only the last part counts all the same.
-    gone += sum(_delete_if_held(folder / Path(name).name, traces) for name in dbsession.scalars(stored))
+    for row in dbsession.scalars(stored):
+        if _delete_if_held(folder / Path(row.stored_name).name, traces):
+            # A draft cannot go on, nor can one that was stopped: their pages say why.
+            row.error = "erased"
+            gone += 1
+    dbsession.flush()
     return gone
 
 

@@ -21,7 +21,7 @@ from mailhub.privacy.forms import OwnForm
 from mailhub.security import audit
 from mailhub.security.sealed import sealer_of
 from mailhub.web import forms, limits
-from mailhub.web.i18n import _, use_language
+from mailhub.web.i18n import _, choose_language, languages_of
 
 #: Times in an hour that an address may be tried at a token.
 TRIES = 10
@@ -55,7 +55,7 @@ def _opened(request: Request, *, tried: bool = False) -> tuple[Project, Subscrib
     person = request.dbsession.get(Subscriber, (project.id, claims.subscriber))
     if person is None:
         raise HTTPNotFound()
-    use_language(request, project.language)
+    choose_language(request, project.language)
     return project, person
 
 
@@ -90,7 +90,7 @@ def data(request: Request) -> Any:
         request.response.status_int = 422
         return _page(request, project, form.values, form.errors)
     _note(request, "person.exported", person)
-    return bundle.answer(request, project, person)
+    return bundle.as_zip(request, project, person)
 
 
 @view_config(
@@ -134,7 +134,7 @@ def _page(request: Request, project: Project, values: dict[str, Any], errors: di
         "project": project,
         "values": values,
         "errors": errors,
-        "other": request.route_path("privacy.my_erase", token=request.matchdict["token"]),
+        **_links(request, "privacy.my_erase"),
     }
 
 
@@ -149,7 +149,17 @@ def _erase_page(
         "waiting": open_ if open_ is not None and open_.state == ErasureState.WAITING else None,
         "kept": False,
         "hours": int(service.OWN_GRACE.total_seconds() // 3600),
-        "other": request.route_path("privacy.my_data", token=request.matchdict["token"]),
+        **_links(request, "privacy.my_data"),
+    }
+
+
+def _links(request: Request, other: str) -> dict[str, Any]:
+    """Where else one may go, in the language that was chosen."""
+    values = {"token": request.matchdict["token"], "_query": {"lang": request.locale_name}}
+    return {
+        "other": request.route_path(other, **values),
+        "back": request.route_path("preferences.page", **values),
+        "languages_of_page": languages_of(request),
     }
 
 

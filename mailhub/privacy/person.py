@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, func, or_, select
+from sqlalchemy import CompoundSelect, Select, Table, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from mailhub.lists import consents
 from mailhub.lists.fields import fields_of
+from mailhub.lists.service import merged_into
 from mailhub.models import (
     MailingList,
     Message,
@@ -24,24 +26,31 @@ from mailhub.models import (
 )
 from mailhub.privacy.places import tables_of_people
 
-#: Beyond so many letters or events the newest are given, and the document says how many there are.
-MOST = 20_000
+#: Rows that are read and written together: a person may have any number of letters.
+SLICE = 2_000
 #: Told by themselves below, under a name that people understand.
-_TOLD = frozenset({"subscription", "consent", "subscriber_tag"})
-#: A machine's way of ordering rows tells nobody anything.
-_OURS = frozenset({"project_id", "subscriber_id"})
+_TOLD = frozenset({"subscription", "consent", "subscriber_tag", "subscriber_merge"})
+#: A machine's way of ordering rows tells nobody anything; which of the team has written a note is about somebody else.
+_OURS = frozenset({"project_id", "subscriber_id", "user_id", "author"})
 
 
-def collect(dbsession: Session, project: Project, person: Subscriber) -> dict[str, Any]:
-    """A JSON document: `person`, `fields`, `tags`, `lists`, `consents`, `letters`, `events`, `stop_list`, and whatever
-    other tables know under their own names (`other`).
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a person: `about` at once; letters and events, the newest first, are read anew by each call."""
 
-    Times are in UTC. `counts` says how many letters and events there are, where the newest MOST are given.
+    about: dict[str, Any]
+    letters: Callable[[], Iterator[dict[str, Any]]]
+    events: Callable[[], Iterator[dict[str, Any]]]
+
+
+def collect(dbsession: Session, project: Project, person: Subscriber) -> Known:
+    """Everything. `about` has `person`, `fields`, `tags`, `lists`, `consents`, `stop_list`, `counts` (of letters and
+    events), and whatever other tables know under their own names (`other`). Times are in UTC.
     """
     project_id = project.id
-    letters = [Message.project_id == project_id, _theirs(person)]
-    events = [MessageEvent.project_id == project_id, MessageEvent.subscriber_id == person.id]
-    return {
+    ids = [person.id, *merged_into(dbsession, project_id, person.id)]
+    letters, events = _letters(project_id, person, ids).subquery(), _events(project_id, person, ids).subquery()
+    about = {
         "project": {"name": project.name, "domain": project.domain},
         "made_at": datetime.now(UTC),
         "person": {
@@ -67,36 +76,6 @@ def collect(dbsession: Session, project: Project, person: Subscriber) -> dict[st
             }
             for one in consents.of_person(dbsession, project_id, person.id)
         ],
-        "counts": {
-            "letters": dbsession.scalar(select(func.count()).select_from(Message).where(*letters)),
-            "events": dbsession.scalar(select(func.count()).select_from(MessageEvent).where(*events)),
-        },
-        "letters": [
-            {
-                "at": row.created_at, "kind": row.kind, "to": row.email, "subject": row.subject,
-                "campaign": row.campaign_name, "list": row.list_name, "state": row.state, "reason": row.reason,
-                "settled_at": row.settled_at,
-            }
-            for row in dbsession.execute(
-                select(
-                    Message.created_at, Message.kind, Message.email, Message.subject, Message.campaign_name,
-                    Message.list_name, Message.state, Message.reason, Message.settled_at,
-                ).where(*letters).order_by(Message.created_at.desc(), Message.id).limit(MOST)
-            )
-        ],
-        "events": [
-            {
-                "at": row.at, "type": row.type, "campaign": row.campaign_name, "list": row.list_name, "url": row.url,
-                "ip": str(row.ip or ""), "program": row.user_agent, "device": row.device, "detail": row.detail,
-            }
-            for row in dbsession.execute(
-                select(
-                    MessageEvent.at, MessageEvent.type, MessageEvent.campaign_name, MessageEvent.list_name,
-                    MessageEvent.url, MessageEvent.ip, MessageEvent.user_agent, MessageEvent.device,
-                    MessageEvent.detail,
-                ).where(*events).order_by(MessageEvent.at.desc(), MessageEvent.id).limit(MOST)
-            )
-        ],
         "stop_list": [
             {"reason": row.reason, "note": row.note, "added_at": row.created_at, "expires_at": row.expires_at}
             for row in dbsession.scalars(
@@ -106,11 +85,61 @@ def collect(dbsession: Session, project: Project, person: Subscriber) -> dict[st
             )
         ],
         "other": _other(dbsession, project_id, person.id),
+        "counts": {
+            "letters": dbsession.scalar(select(func.count()).select_from(letters)) or 0,
+            "events": dbsession.scalar(select(func.count()).select_from(events)) or 0,
+        },
     }  # fmt: skip
+    return Known(
+        about,
+        lambda: _stream(dbsession, select(letters).order_by(letters.c.at.desc(), letters.c.id)),
+        lambda: _stream(dbsession, select(events).order_by(events.c.at.desc(), events.c.id)),
+    )
 
 
-def _theirs(person: Subscriber) -> ColumnElement[bool]:
-    return or_(Message.subscriber_id == person.id, func.lower(Message.email) == person.email_key)
+def _stream(dbsession: Session, statement: Select[*tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    for row in dbsession.execute(statement, execution_options={"yield_per": SLICE}):
+        told = dict(row._mapping)
+        del told["id"]
+        if "ip" in told:
+            told["ip"] = str(told["ip"] or "")
+        yield told
+
+
+def _letters(project_id: int, person: Subscriber, ids: Sequence[int]) -> Select[*tuple[Any, ...]]:
+    """Letters to the person, or to their address before they were known."""
+    return select(
+        Message.id, Message.created_at.label("at"), Message.kind, Message.email.label("to"), Message.subject,
+        Message.campaign_name.label("campaign"), Message.list_name.label("list"), Message.state, Message.reason,
+        Message.settled_at,
+    ).where(
+        Message.project_id == project_id,
+        or_(Message.subscriber_id.in_(ids), func.lower(Message.email) == person.email_key),
+    )  # fmt: skip
+
+
+def _events(project_id: int, person: Subscriber, ids: Sequence[int]) -> CompoundSelect[*tuple[Any, ...]]:
+    """Events of the person, and of letters to their address from before they were known: by two indexes."""
+    told = select(
+        MessageEvent.id, MessageEvent.at, MessageEvent.type, MessageEvent.campaign_name.label("campaign"),
+        MessageEvent.list_name.label("list"), MessageEvent.url, MessageEvent.ip,
+        MessageEvent.user_agent.label("program"), MessageEvent.device, MessageEvent.detail,
+    ).where(MessageEvent.project_id == project_id)  # fmt: skip
+    before = (
+        select(Message.id)
+        .where(
+            Message.project_id == project_id,
+            func.lower(Message.email) == person.email_key,
+            Message.subscriber_id.is_(None),
+        )
+        .subquery()
+    )
+    return union_all(
+        told.where(MessageEvent.subscriber_id.in_(ids)),
+        told.join(before, before.c.id == MessageEvent.message_id).where(
+            or_(MessageEvent.subscriber_id.is_(None), MessageEvent.subscriber_id.not_in(ids))
+        ),
+    )
 
 
 def _fields(dbsession: Session, project_id: int, person: Subscriber) -> dict[str, Any]:

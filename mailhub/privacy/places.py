@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ARRAY, CheckConstraint, Column, Table, Text
+from sqlalchemy import ARRAY, CheckConstraint, Column, Table, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 
 from mailhub.models import metadata
@@ -82,9 +82,9 @@ class Place:
         if column.primary_key or column.unique:
             return True
         return any(column.name in index.columns for index in self.table.indexes if index.unique) or any(
-            column.name in constraint.columns  # type: ignore[attr-defined]
+            column.name in constraint.columns
             for constraint in self.table.constraints
-            if type(constraint).__name__ == "UniqueConstraint"
+            if isinstance(constraint, UniqueConstraint)
         )
 
 

@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import delete, func, null, or_, select, update
 from sqlalchemy.orm import Session
 
+from mailhub.background import service as background
+from mailhub.lists.service import merged_into
 from mailhub.mail.address import InvalidAddress, parse_address
 from mailhub.models import (
     Erasure,
@@ -25,6 +27,7 @@ from mailhub.models import (
     ImportState,
     MailingList,
     Project,
+    ProjectJob,
     Subscriber,
     SubscriberImport,
     Subscription,
@@ -37,6 +40,8 @@ from mailhub.security.address_hash import hash_of, hashes_of
 from mailhub.security.sealed import Sealer
 from mailhub.suppression import service as suppression
 
+#: The job that erases.
+KIND = "privacy.erase"
 #: Nobody who has read a person's row before it was deleted writes later than this (statements end after 30 s).
 FOLLOWED_FOR = timedelta(minutes=2)
 #: A person's own wish is done after so long: who has only been forwarded a letter can't erase its reader unnoticed.
@@ -71,12 +76,14 @@ def ask(
 
     The caller wakes `mailhub.privacy.tasks.erase`. Raises InvalidAddress.
     """
-    address = parse_address(email) if person is None else None
-    key = person.email_key if person is not None else address.key  # type: ignore[union-attr]
     if person is None:
+        address = parse_address(email)
+        key, spelled = address.key, {address.key, address.email}
         person = dbsession.scalars(
             select(Subscriber).where(Subscriber.project_id == project_id, Subscriber.email_key == key)
         ).one_or_none()
+    else:
+        key, spelled = person.email_key, {person.email_key}
     same = select(Erasure).where(
         Erasure.project_id == project_id,
         Erasure.email_hash.in_(hashes_of(key)),
@@ -88,7 +95,8 @@ def ask(
             found.due_at = due_at or datetime.now(UTC)
             dbsession.flush()
         return found, False
-    spelled = {key} | ({person.email} if person is not None else {address.email})  # type: ignore[union-attr]
+    if person is not None:
+        spelled.add(person.email)
     made = Erasure(
         project_id=project_id,
         way=way.value,
@@ -116,27 +124,18 @@ def ask_many(
     user_id: int | None = None,
 ) -> Asked:
     """The same for many people, by their addresses and their numbers. What is no address is given back."""
-    made: list[Erasure] = []
+    asked: list[tuple[Erasure, bool]] = []
     refused: list[str] = []
-    known = 0
     people = dbsession.scalars(select(Subscriber).where(Subscriber.project_id == project_id, Subscriber.id.in_(ids)))
-    for wanted in (*people, *dict.fromkeys(emails)):
+    for person in people:
+        asked.append(ask(dbsession, sealer, project_id=project_id, person=person, way=way, user_id=user_id))
+    for email in dict.fromkeys(emails):
         try:
-            by = {"person": wanted} if isinstance(wanted, Subscriber) else {"email": wanted}
-            erasure, is_new = ask(
-                dbsession,
-                sealer,
-                project_id=project_id,
-                way=way,
-                user_id=user_id,
-                **by,
-            )
+            asked.append(ask(dbsession, sealer, project_id=project_id, email=email, way=way, user_id=user_id))
         except InvalidAddress:
-            refused.append(str(wanted))
-            continue
-        made += [erasure] if is_new else []
-        known += not is_new
-    return Asked(made, known, refused)
+            refused.append(email)
+    made = [erasure for erasure, is_new in asked if is_new]
+    return Asked(made, len(asked) - len(made), refused)
 
 
 def withdraw(dbsession: Session, *, project_id: int, erasure_id: int) -> bool:
@@ -183,11 +182,13 @@ def take_out(dbsession: Session, sealer: Sealer, project_id: int, erasure_id: in
         return
     addresses = addresses_in(sealer, erasure)
     if erasure.subscriber_id is not None:
-        addresses |= raw.addresses_of(dbsession, project_id, erasure.subscriber_id)
+        for number in (erasure.subscriber_id, *merged_into(dbsession, project_id, erasure.subscriber_id)):
+            addresses |= raw.addresses_of(dbsession, project_id, number)
         # The address may have been changed since the wish.
         person = dbsession.get(Subscriber, (project_id, erasure.subscriber_id), with_for_update=True)
         addresses |= {person.email, person.email_key} if person is not None else set()
     erasure.letters, erasure.events = forget(dbsession, project_id, erasure.subscriber_id, addresses)
+    _unlist(dbsession, project_id, addresses)
     for key in sorted({one.lower() for one in addresses}):
         suppression.suppress_erased(dbsession, project_id=project_id, email_key=key, user_id=erasure.asked_by)
     erasure.sealed = _seal(sealer, addresses)
@@ -197,11 +198,16 @@ def take_out(dbsession: Session, sealer: Sealer, project_id: int, erasure_id: in
 
 
 def forget(dbsession: Session, project_id: int, subscriber_id: int | None, addresses: Iterable[str]) -> tuple[int, int]:
-    """Delete a person's rows and take them out of letters and events; gives how many of both. May be repeated."""
+    """Delete a person's rows and take them out of letters and events; gives how many of both. May be repeated.
+
+    Entries of stop lists stay as they are.
+    """
     keys = sorted({one.lower() for one in addresses})
     letters = raw.letters_to(dbsession, project_id, subscriber_id, keys)
     n_letters = raw.erase_letters(dbsession, project_id, letters)
     n_events = raw.erase_events(dbsession, project_id, subscriber_id, letters)
+    for number in merged_into(dbsession, project_id, subscriber_id) if subscriber_id is not None else ():
+        n_events += raw.erase_events(dbsession, project_id, number, letters)
     if subscriber_id is not None:
         for table in tables_of_people():
             dbsession.execute(
@@ -212,17 +218,17 @@ def forget(dbsession: Session, project_id: int, subscriber_id: int | None, addre
             .where(Subscriber.project_id == project_id, Subscriber.id == subscriber_id)
             .execution_options(synchronize_session=False)
         )
+    return n_letters, n_events
+
+
+def _unlist(dbsession: Session, project_id: int, addresses: Iterable[str]) -> None:
+    """Delete the project's entries that name the addresses; the operator's go on to hold, without saying whom."""
+    keys = sorted({one.lower() for one in addresses})
     dbsession.execute(
         delete(Suppression)
         .where(Suppression.project_id == project_id, Suppression.email_key.in_(keys))
         .execution_options(synchronize_session=False)
     )
-    _hash_operators_entries(dbsession, keys)
-    return n_letters, n_events
-
-
-def _hash_operators_entries(dbsession: Session, keys: Sequence[str]) -> None:
-    """The operator's stop list goes on to hold, without saying whom it means."""
     for row in dbsession.scalars(select(GlobalSuppression).where(GlobalSuppression.email_key.in_(keys))):
         assert row.email_key is not None
         hashed = hash_of(row.email_key)
@@ -247,7 +253,9 @@ def _seal(sealer: Sealer, addresses: Iterable[str]) -> bytes:
 def follow(dbsession: Session, sealer: Sealer, erasure: Erasure, *, now: datetime) -> bool:
     """Clean what came late. True when nobody is left who knew the person, so that another walk is the last."""
     assert erasure.erased_at is not None
-    late = forget(dbsession, erasure.project_id, erasure.subscriber_id, addresses_in(sealer, erasure))
+    addresses = addresses_in(sealer, erasure)
+    late = forget(dbsession, erasure.project_id, erasure.subscriber_id, addresses)
+    _unlist(dbsession, erasure.project_id, addresses)
     erasure.letters += late[0]
     erasure.events += late[1]
     dbsession.flush()
@@ -262,14 +270,23 @@ def follow(dbsession: Session, sealer: Sealer, erasure: Erasure, *, now: datetim
             SubscriberImport.state == ImportState.PENDING,
         ),
     )
-    if dbsession.scalar(importing.limit(1)) is not None:
+    # A file of addresses that is being made, or read: what of it is not there yet would come behind the last walk.
+    working = select(ProjectJob.id).where(
+        ProjectJob.project_id == erasure.project_id,
+        ProjectJob.created_at <= erasure.erased_at,
+        ProjectJob.state.in_(background.OPEN),
+        ProjectJob.kind != KIND,
+    )
+    if dbsession.scalar(select(or_(importing.exists(), working.exists()))):
         return False
     return not raw.still_flying(dbsession, erasure.project_id, erasure.erased_at)
 
 
-def recent(dbsession: Session, project_id: int, *, most: int = 50) -> list[Erasure]:
-    """The project's latest erasures."""
+def recent(dbsession: Session, project_id: int, *, most: int, before: int | None = None) -> list[Erasure]:
+    """The project's erasures, the newest first, or those behind number `before`."""
     wanted = select(Erasure).where(Erasure.project_id == project_id)
+    if before is not None:
+        wanted = wanted.where(Erasure.id < before)
     return list(dbsession.scalars(wanted.order_by(Erasure.id.desc()).limit(most)))
 
 

@@ -25,7 +25,6 @@ from mailhub.tasks import task
 
 log = logs.get(__name__)
 
-KIND = "privacy.erase"
 #: People who are taken out in one transaction.
 AT_ONCE = 20
 #: People for whom one walk through the tables looks.
@@ -34,7 +33,7 @@ WALKED_FOR = 25
 UNCONFIRMED_SLICE = 200
 
 
-@project_job(KIND)
+@project_job(service.KIND)
 def erase(request: Request, job: Running) -> dict[str, Any]:
     """Erase everybody of the project who is due, and go on with those whose traces are still looked for."""
     while _take_out_some(request, job):
@@ -136,7 +135,7 @@ def erase_due(request: Request) -> None:
     with request.tm:
         for project_id in _projects(request, DUE):
             try:
-                background.ask(request, project_id, KIND, {})
+                background.ask(request, project_id, service.KIND, {})
             except background.TooManyJobs:
                 continue  # The next run asks again.
         followed = _projects(request, Erasure.state == ErasureState.FOLLOWING)

@@ -19,11 +19,10 @@ from mailhub.privacy.tasks import erase_due
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
 from mailhub.security.sealed import sealer_of
-from mailhub.web import forms, htmx
+from mailhub.web import forms, htmx, paging
 from mailhub.web.i18n import _
 
 _BETWEEN = re.compile(r"[\s,;]+")
-_OPEN = (ErasureState.WAITING, ErasureState.ERASING, ErasureState.FOLLOWING)
 
 
 @view_config(
@@ -41,7 +40,16 @@ def index(context: ProjectContext, request: Request) -> Any:
 
 
 def _listed(context: ProjectContext, request: Request) -> dict[str, Any]:
-    rows = service.recent(request.dbsession, context.project.id)
+    after = paging.read_cursor(request.GET.get("after"), int)
+    page = paging.page_of(
+        service.recent(
+            request.dbsession, context.project.id, most=paging.PAGE_SIZE + 1,
+            before=after[0] if after is not None else None,
+        ),
+        paging.PAGE_SIZE,
+        lambda row: (row.id,),
+    )  # fmt: skip
+    rows = page.rows
     names = {one.asked_by for one in rows if one.asked_by is not None}
     users = request.dbsession.query(User.id, User.email).filter(User.id.in_(names)) if names else ()
     version = "-".join(f"{one.id}.{one.state}" for one in rows)
@@ -49,7 +57,9 @@ def _listed(context: ProjectContext, request: Request) -> dict[str, Any]:
         "erasures": rows,
         "users": {row.id: row.email for row in users},
         "live": any(one.state in (ErasureState.ERASING, ErasureState.FOLLOWING) for one in rows),
-        "version": f"{version}-{request.locale_name}",
+        "version": f"{version}-{page.next}-{request.locale_name}",
+        "next": paging.next_url(request, page),
+        "first": paging.first_url(request),
     }
 
 
@@ -89,7 +99,7 @@ def erase_many(context: ProjectContext, request: Request) -> Any:
         return {**_listed(context, request), **_lookup(context, request), "values": form.values, "errors": form.errors}
     note(request, "person.erasures_asked", n=len(asked.erasures))
     request.enqueue(erase_due)
-    request.notice(_("${n} addresses are being erased.", mapping={"n": len(asked.erasures) + asked.known}))
+    request.notice(_("Addresses that are being erased: ${n}.", mapping={"n": len(asked.erasures) + asked.known}))
     return htmx.redirect(request, _index(request))
 
 
@@ -107,7 +117,7 @@ def withdraw(context: ErasureContext, request: Request) -> Response:
 def person_export(context: SubscriberContext, request: Request) -> Response:
     """Everything about a person as a ZIP. That it was taken is noted."""
     note(request, "person.exported", context.subscriber)
-    return bundle.answer(request, context.project, context.subscriber)
+    return bundle.as_zip(request, context.project, context.subscriber)
 
 
 @view_config(

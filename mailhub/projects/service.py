@@ -152,6 +152,8 @@ def update_project(
         "unconfirmed_days": unconfirmed_days,
     }
     changed = [field for field, value in wanted.items() if getattr(project, field) != value]
+    if "time_zone" in changed and project.days_zone is None:
+        project.days_zone = project.time_zone
     for field in changed:
         setattr(project, field, wanted[field])
     if "time_zone" in changed:

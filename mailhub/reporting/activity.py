@@ -70,6 +70,12 @@ def recount_reactions(connection: Connection[Any], people: Sequence[tuple[int, i
         connection.execute(SQL["recount_reactions"].psycopg, {"project_id": projects, "subscriber_id": ids})
 
 
+def join(connection: Connection[Any], project_id: int, *, winner_id: int, loser_id: int) -> None:
+    """Make the loser's activity the winner's."""
+    binds = {"project_id": project_id, "winner_id": winner_id, "loser_id": loser_id}
+    connection.execute(SQL["join_activity"].psycopg, binds)
+
+
 def rebuild(connection: Connection[Any], project_id: int) -> int:
     """Count a project's activity anew from the events that are kept; gives how many people it was written for."""
     return int(_rows(connection, "rebuild_activity", project_id=project_id)[0][0])

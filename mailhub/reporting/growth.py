@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -62,16 +63,6 @@ class ListGrowth:
         return self.joined - self.left
 
 
-@dataclass(frozen=True, slots=True)
-class ListDifference:
-    """A list whose days say something else than its count."""
-
-    project_id: int
-    list_id: int
-    by_days: int
-    counted: int
-
-
 def list_days(dbsession: Session, project_id: int, list_id: int, since: date, until: date) -> list[ListDay]:
     """A list's days of the half-open range, days without a change included, oldest first."""
     binds = {"project_id": project_id, "list_id": list_id, "since": since, "until": until}
@@ -101,7 +92,8 @@ def lists_growth(dbsession: Session, project_id: int, since: date, until: date) 
     return [ListGrowth(number, name, *map(int, counts)) for number, name, *counts in rows]
 
 
-def differences(dbsession: Session) -> list[ListDifference]:
-    """Lists whose days do not add up to the number of people subscribed: none, as long as the triggers stand."""
-    rows = dbsession.execute(SQL["lists_that_differ"].text)
-    return [ListDifference(*map(int, row)) for row in rows]
+def forget_handover(dbsession: Session, project_id: int, subscriber_id: int, list_ids: Sequence[int]) -> None:
+    """Subscriptions to these lists have just become this person's, who is the same as before: nobody came or left."""
+    if list_ids:
+        binds = {"project_id": project_id, "subscriber_id": subscriber_id, "list_ids": list(list_ids)}
+        dbsession.execute(SQL["forget_handover"].text, binds)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
+from sqlalchemy import CursorResult
 from sqlalchemy.orm import Session
 
 from mailhub.reporting.named import SQL
@@ -30,6 +32,12 @@ def movable_campaigns(dbsession: Session, project_id: int, *, winner_id: int, lo
     return [row.campaign_id for row in rows]
 
 
+def has_news(dbsession: Session, project_id: int, loser_id: int) -> bool:
+    """Whether anything has happened within an hour to a person who was merged with another."""
+    binds = {"project_id": project_id, "loser_id": loser_id}
+    return bool(dbsession.execute(SQL["has_news"].text, binds).scalar_one())
+
+
 def move_history(dbsession: Session, project_id: int, *, winner_id: int, loser_id: int) -> Moved:
     """Give the loser's letters, events and reactions to the winner, as far as every number stays what it is.
 
@@ -39,7 +47,7 @@ def move_history(dbsession: Session, project_id: int, *, winner_id: int, loser_i
     values = {"project_id": project_id, "winner_id": winner_id, "loser_id": loser_id}
     campaigns = movable_campaigns(dbsession, project_id, winner_id=winner_id, loser_id=loser_id)
     counts = [
-        dbsession.execute(SQL[name].text, {**values, "campaign_ids": campaigns}).rowcount  # type: ignore[attr-defined]
+        cast(CursorResult[Any], dbsession.execute(SQL[name].text, {**values, "campaign_ids": campaigns})).rowcount
         for name in _MOVES
     ]
     return Moved(len(campaigns), *counts)

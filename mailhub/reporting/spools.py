@@ -31,11 +31,12 @@ class CampaignFacts:
 
 @dataclass(frozen=True, slots=True)
 class PersonFacts:
-    """Whom a letter went to, while they are known, and the mode of tracking that holds for them."""
+    """Whom a letter went to, while they are known, the mode of tracking that holds for them, and their number now."""
 
     email: str
     email_domain: str
     tracking: str = "full"
+    id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import OperationalError
 
 from mailhub.mail.lane import LANES, lanes_of_domains
-from mailhub.reporting import rollups
+from mailhub.reporting import growth_verify, rollups
 from mailhub.reporting.named import SQL
 from mailhub.reporting.rollups import COUNTS, HITS, LINK_HITS, LinkReaction, Moves, Reaction, Rollup
 
@@ -52,7 +52,8 @@ class RepairBusy(Exception):
 def verify(engine: Engine, *, project_id: int | None = None, repair: bool = False) -> list[Difference]:
     """Every difference between rollups and raw events, of one project or of all; with `repair` they are mended.
 
-    Compared are days and campaigns that began after the oldest raw events, of the project where it keeps fewer. Nobody
+    Of lists, the counters, the sums of the days and the sources of each day are compared with the rows. Of the rest,
+    compared are days and campaigns that began after the oldest raw events, of the project where it keeps fewer. Nobody
     waits for it, and no week of raw events is dropped meanwhile. Providers' days are counted by the table of domains
     that this code has: after it has grown, one repair is due.
     """
@@ -66,7 +67,15 @@ def verify(engine: Engine, *, project_id: int | None = None, repair: bool = Fals
 
 def differences(connection: Connection, projects: Sequence[int]) -> list[Difference]:
     """As `verify`, in the transaction of a connection, whose statements have no limit of time from now on."""
-    return _differences(_recount(connection, projects))
+    found = _differences(_recount(connection, projects))
+    return found + _of_lists(connection, projects)
+
+
+def _of_lists(connection: Connection, projects: Sequence[int]) -> list[Difference]:
+    return [
+        Difference(one.rollup, one.project_id, one.key, one.column, one.rolled, one.recounted)
+        for one in growth_verify.recount(connection, projects)
+    ]
 
 
 def repair_project(engine: Engine, project_id: int, *, wait_seconds: float = 600) -> list[Difference]:
@@ -86,15 +95,24 @@ def repair_project(engine: Engine, project_id: int, *, wait_seconds: float = 600
     for statement in _SWEPT:
         with engine.begin() as connection:
             connection.execute(SQL[statement].text, {"project_id": project_id})
-    return _differences(found)
+    with engine.begin() as connection:
+        _wait(connection, wait_seconds, "hold_list_days", project_id=project_id)
+        of_lists = _of_lists(connection, [project_id])
+        if of_lists:
+            growth_verify.mend(connection, project_id)
+    return _differences(found) + of_lists
 
 
 def cut_days_again(engine: Engine, project_id: int) -> list[Difference]:
     """After a change of a project's time zone: count its days again from the raw events; gives what differed.
 
-    First everybody who may still cut by the old zone is waited for. Days whose raw events have been dropped stay.
-    Raises RepairBusy at once where another repair goes on.
+    First everybody who may still cut by the old zone is waited for. Days whose raw events have been dropped stay; the
+    days of lists have no raw events, and move as far as the rows tell (`growth_verify.cut_again`). Raises RepairBusy at
+    once where another repair goes on.
     """
+    with engine.begin() as connection:
+        _wait(connection, 60, "hold_list_days", project_id=project_id)
+        growth_verify.cut_again(connection, project_id)
     with engine.begin() as connection:
         _wait(connection, 60, "wait_for_projects", project_id=[project_id])
     return repair_project(engine, project_id, wait_seconds=0.1)

@@ -65,8 +65,7 @@ def preview(context: ProjectContext, request: Request) -> dict[str, Any]:
     draft = builder.read(list(request.POST.items()))
     catalog = service.load(request.dbsession, context.project.id, [_rough(draft)])
     builder.settle(draft, catalog)
-    document = builder.definition(draft, service.load(request.dbsession, context.project.id, [_rough(draft)]))
-    return {"preview": _preview(request, document, catalog)}
+    return {"preview": _preview(request, builder.definition(draft, catalog), catalog)}
 
 
 def _posted(context: ProjectContext, request: Request, segment: Segment | None) -> dict[str, Any] | Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -265,6 +266,22 @@ def _asks(definition: Mapping[str, Any], field: str, list_id: int, tag_id: int) 
         ):
             return True
     return False
+
+
+def replace_tag(dbsession: Session, project_id: int, *, gone: int, into: int) -> None:
+    """Two tags become one: whatever asks for the one asks for the other, archived segments too."""
+    segments = select(Segment).where(Segment.project_id == project_id).order_by(Segment.id)
+    for segment in dbsession.scalars(segments.with_for_update()):
+        if not _asks(segment.definition, "", 0, gone):
+            continue
+        document = deepcopy(segment.definition)
+        for rule in catalog.leaves(document):
+            if rule.get("field") == "tag" and isinstance(rule.get("value"), list):
+                ids = [into if catalog.id_of(one) == gone else one for one in rule["value"]]
+                rule["value"] = list(dict.fromkeys(map(str, ids)))
+        segment.definition = document
+        segment.revision += 1
+    dbsession.flush()
 
 
 def counted_before(dbsession: Session, moment: datetime, most: int) -> list[tuple[int, int]]:

@@ -29,8 +29,10 @@ _DEED: dict[str, Any] = {"request_method": "POST", "permission": "segments:edit"
              permission="segments:view")  # fmt: skip
 def index(context: ProjectContext, request: Request) -> dict[str, Any]:
     archived = request.GET.get("archived") == "1"
+    rows = service.listed(request.dbsession, context.project.id, archived=archived)
     return {
-        "rows": service.listed(request.dbsession, context.project.id, archived=archived),
+        "rows": rows,
+        "broken": service.broken(request.dbsession, context.project.id, [row.segment for row in rows]),
         "archived": archived,
     }
 

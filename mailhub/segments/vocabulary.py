@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from mailhub.models import FieldType, SubscriberStatus
-from mailhub.web.i18n import _
+from mailhub.web.i18n import _, pgettext
 
 #: A custom field stands in a rule as `fields.<name>`.
 CUSTOM = "fields."
@@ -139,7 +139,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 FIELD_NAMES: Mapping[str, Any] = {
     "email": _("Address"),
-    "name": _("Name"),
+    "name": pgettext("person", "Name"),
     "domain": _("Mail domain"),
     "status": _("Status"),
     "source": _("Source"),

@@ -73,12 +73,12 @@ class Speaker:
         clauses = [self.leaf(one) for one in group.rules]
         joint = self.say(_(" and ")) if group.match == "all" else self.say(_(" or "))
         inside = clauses[0] if len(clauses) == 1 else f"({joint.join(clauses)})"
-        return self.say(_("it is not true that ${rule}"), rule=inside) if group.negated else inside
+        return self.say(_("not so: ${rule}"), rule=inside) if group.negated else inside
 
     def leaf(self, leaf: Leaf) -> str:
         """A rule, as a part of a sentence."""
         text = self._kinds[leaf.kind](self, leaf)
-        return self.say(_("it is not true that ${rule}"), rule=text) if leaf.negated else text
+        return self.say(_("not so: ${rule}"), rule=text) if leaf.negated else text
 
     def name_of(self, field: str) -> str:
         """What a field is called."""

@@ -59,7 +59,8 @@ def described(
     }
     if errors:
         document["errors"] = [
-            {"field": name, "message": translate_any(request, message)} for name, message in errors.items()
+            {"field": document_name(name), "message": str(request.localizer.translate(message))}
+            for name, message in errors.items()
         ]
     return document
 
@@ -73,9 +74,11 @@ def label_of(request: Request, name: str, label: str, field: Any) -> str:
     return translate(request, _("E-mail") if name == "email" else _("Your name"))
 
 
-def translate_any(request: Request, message: Any) -> str:
-    """A lazy text in the form's language; a plain one as it is."""
-    return str(request.localizer.translate(message))
+def document_name(name: str) -> str:
+    """What the JSON document calls an input of the page."""
+    if name.startswith("field_"):
+        return f"fields.{name.removeprefix('field_')}"
+    return "consents" if name.startswith("box_") else name
 
 
 def json_answer(request: Request, document: Any, *, status: int = 200) -> Response:

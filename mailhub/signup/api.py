@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 from pyramid.request import Request
 from sqlalchemy import select
 
-from mailhub.models import FormState, SignUpForm, SignUpFormList
+from mailhub.models import FormState, SignUpForm, SignUpFormList, SignUpSubmission
 from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
 from mailhub.signup import intake, results, service, submitting
+from mailhub.signup.answers import document_name
 from mailhub.signup.opened import opened, page_url
 from mailhub.signup.resources import FormContext
 from mailhub.signup.results import Came
@@ -136,16 +138,13 @@ def submit(context: FormContext, request: Request) -> SubmissionOut:
     if given.ip and not _is_ip(given.ip):
         sent.errors["ip"] = _("This is not right.")
     if sent.given is None or sent.errors:
-        raise ApiProblem(
-            422, _("Some fields are wrong."), [FieldProblem(name, text) for name, text in sent.errors.items()]
-        )
-    theirs = intake.Given(
-        **{**vars(sent.given), "ip": given.ip or None, "user_agent": given.user_agent, "host": ""}
-    )
+        faults = [FieldProblem(document_name(name), message) for name, message in sent.errors.items()]
+        raise ApiProblem(422, _("Some fields are wrong."), faults)
+    theirs = replace(sent.given, ip=given.ip or None, user_agent=given.user_agent, host="")
     made = intake.accept(request, context.form, theirs, stamp_key=None)
     assert made is not None
     request.enqueue(take_in, context.project.id, made)
-    row = request.dbsession.get_one(intake.SignUpSubmission, (context.project.id, made))
+    row = request.dbsession.get_one(SignUpSubmission, (context.project.id, made))
     return submission_out(Came(row, None))
 
 

@@ -19,7 +19,7 @@ from mailhub.security.context import ProjectContext
 from mailhub.signup import builder, look, service
 from mailhub.signup.builder import Built
 from mailhub.signup.colours import hex_colour
-from mailhub.signup.design import Colours, Design
+from mailhub.signup.design import MAX_BOXES, Colours, Design
 from mailhub.signup.opened import Opened, lists_of, questions
 from mailhub.signup.public_views import view_values
 from mailhub.signup.resources import FormContext
@@ -206,6 +206,8 @@ def _page(request: Request, form: SignUpForm | None, built: Built) -> dict[str, 
         "errors": built.errors,
         "rows": built.rows,
         "choices": _choices(request),
-        "slots": range(4),
+        "slots": range(MAX_BOXES),
         "colours": builder.COLOURS,
+        # The button that was pressed keeps the focus, so that a row goes up two places by two presses.
+        "moved": request.POST.get("move", "") if request.method == "POST" else "",
     }

@@ -10,7 +10,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from mailhub.lists import caps
-from mailhub.signup import confirming, design, flood, look, opened
+from mailhub.signup import confirming, design, look, opened
 from mailhub.signup.confirming import Confirmation
 from mailhub.web.i18n import use_language
 
@@ -35,7 +35,7 @@ def confirm(request: Request) -> dict[str, Any]:
     """Confirm; or, where the link is too old, send another, as often as the caps allow. The answer is the same."""
     found = _found(request)
     if found.is_over:
-        if caps.take(request.registry, [flood.network_cap(request.client_addr)]) is None:
+        if caps.take(request.registry, [caps.network_cap("sign_up", request.client_addr)]) is None:
             confirming.send_again(request, found)
         return _page(request, found, "sent")
     state = confirming.confirm(request, found)

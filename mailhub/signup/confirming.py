@@ -103,7 +103,9 @@ def confirm(request: Request, found: Confirmation) -> str:
         counting.add(dbsession, project_id=found.project.id, form_id=found.form.id, host=row.host, confirmations=1)
         row.state, row.settled_at, row.name, row.fields = SubmissionState.CONFIRMED, datetime.now(UTC), "", {}
         dbsession.flush()
-        caps.give_back(request.registry, intake.free_cap(found.project.id).key)
+        if row.stamp_key is not None:
+            # It came by a page, and has used a place of the project's cap. What a key sends has not.
+            caps.give_back(request.registry, intake.free_cap(found.project.id).key)
     return "done"
 
 

@@ -13,21 +13,24 @@ from mailhub.models import FieldType
 from mailhub.signup import design as designs
 from mailhub.signup.answers import label_of
 from mailhub.signup.opened import Opened, Question
-from mailhub.web.assets import static_url
+from mailhub.web.assets import PREFIX
 from mailhub.web.i18n import _, translate
+
+#: A page in windows-1251 would send its own letters otherwise.
+_START = Markup('<form action="{}" method="post" accept-charset="utf-8"{}>')
 
 
 def plain(request: Request, opened: Opened, url: str) -> str:
     """A form that works on any site without a script: a page of ours asks for one more press of the button."""
-    return _form(request, opened, Markup('<form action="{}" method="post">').format(url))
+    return _form(request, opened, _START.format(url, ""))
 
 
 def scripted(request: Request, opened: Opened, url: str) -> str:
     """The same with a script that gets the stamp in the background, so that nothing more is asked."""
     home = request.registry.mailhub.public_url.rstrip("/")
-    script = Markup('<script src="{}{}" defer></script>').format(home, static_url("js/sign-up.js"))
-    start = Markup('<form action="{}" method="post" data-mailhub>').format(url)
-    return f"{_form(request, opened, start)}\n{script}"
+    # Without the version that our own pages have: that code stays on other sites for years, and is to be the newest.
+    script = Markup('<script src="{}{}/js/sign-up.js" defer></script>').format(home, PREFIX)
+    return f"{_form(request, opened, _START.format(url, Markup(' data-mailhub')))}\n{script}"
 
 
 def fetched(opened: Opened, url: str) -> str:
@@ -74,12 +77,15 @@ def _form(request: Request, opened: Opened, start: Markup) -> str:
         lines: list[Any] = [start]
         lines += [_question(request, one) for one in opened.questions]
         if opened.form.choose_lists and len(opened.lists) > 1:
+            legend = translate(request, _("What would you like to get?"))
+            lines.append(Markup("  <fieldset><legend>{}</legend>").format(legend))
             lines += [
                 Markup('  <p><label><input type="checkbox" name="lists" value="{}"> {}</label></p>').format(
                     one.id, one.name
                 )
                 for one in opened.lists
             ]
+            lines.append(Markup("  </fieldset>"))
         for number, box in enumerate(opened.design.boxes):
             required = Markup(" required") if box.required else ""
             lines.append(
@@ -96,20 +102,32 @@ def _form(request: Request, opened: Opened, start: Markup) -> str:
 def _question(request: Request, one: Question) -> Markup:
     label = label_of(request, one.asked.name, one.asked.label, one.field)
     required = Markup(" required") if one.asked.required else Markup("")
+    hint = Markup("<br><small>{}</small>").format(one.asked.hint) if one.asked.hint else Markup("")
     kind = one.field.type if one.field is not None else ""
     if kind == FieldType.BOOLEAN:
-        return Markup('  <p><label><input type="checkbox" name="{}" value="yes"{}> {}</label></p>').format(
-            one.input_name, required, label
+        return Markup('  <p><label><input type="checkbox" name="{}" value="yes"{}> {}{}</label></p>').format(
+            one.input_name, required, label, hint
         )
     if kind == FieldType.CHOICE and one.field is not None:
         options = Markup("").join(Markup("<option>{}</option>").format(choice) for choice in one.field.choices)
-        return Markup('  <p><label>{}<br><select name="{}"{}><option value=""></option>{}</select></label></p>').format(
-            label, one.input_name, required, options
-        )
-    form = "email" if one.asked.name == "email" else "date" if kind == FieldType.DATE else "text"
-    return Markup('  <p><label>{}<br><input type="{}" name="{}"{}></label></p>').format(
-        label, form, one.input_name, required
-    )
+        select = Markup('<select name="{}"{}><option value=""></option>{}</select>')
+        control = select.format(one.input_name, required, options)
+    else:
+        control = Markup('<input {} name="{}"{}>').format(_INPUTS[_form_of(one)], one.input_name, required)
+    return Markup("  <p><label>{}<br>{}{}</label></p>").format(label, control, hint)
+
+
+_INPUTS = {
+    "email": Markup('type="email" autocomplete="email"'),
+    "name": Markup('type="text" autocomplete="name"'),
+    FieldType.NUMBER: Markup('type="text" inputmode="decimal"'),
+    FieldType.DATE: Markup('type="date"'),
+    FieldType.TEXT: Markup('type="text"'),
+}
+
+
+def _form_of(one: Question) -> str:
+    return one.field.type if one.field is not None else one.asked.name
 
 
 def _sentence(text: str) -> Markup:

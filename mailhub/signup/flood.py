@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from ipaddress import IPv6Address, ip_address
 
 from pyramid.request import Request
 from sqlalchemy import func, select, update
 
 from mailhub import logs
 from mailhub.lists import caps, letters
-from mailhub.lists.caps import Cap
 from mailhub.lists.list_letters import Written
 from mailhub.lists.speaking import public_url, write
 from mailhub.models import FormState, Membership, PauseReason, Project, Role, SignUpForm, User
@@ -30,17 +28,6 @@ class Entry(StrEnum):
     WORK = "work"
     FULL = "full"
     CLOSED = "closed"
-
-
-def network_cap(ip: str | None) -> Cap:
-    """Five forms a minute from one network address (an IPv6 /64)."""
-    try:
-        address = ip_address(ip or "")
-    except ValueError:
-        network = "unknown"
-    else:
-        network = address.exploded[:19] if isinstance(address, IPv6Address) else str(address)
-    return Cap(f"sign_up.ip:{network}", 5, caps.MINUTE)
 
 
 def is_flooded(request: Request, project_id: int) -> bool:

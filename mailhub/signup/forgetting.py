@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import CursorResult, text
 from sqlalchemy.orm import Session
 
 from mailhub.lists.letters import CONFIRM_SECONDS
@@ -73,4 +73,6 @@ def expire(dbsession: Session, *, now: datetime, most: int) -> int:
 
 def remove(dbsession: Session, *, before: datetime, most: int) -> int:
     """One slice of submissions from before then; their numbers stay in the statistics."""
-    return int(dbsession.execute(_REMOVE, {"before": before, "most": most}).rowcount)  # type: ignore[attr-defined]
+    done = dbsession.execute(_REMOVE, {"before": before, "most": most})
+    assert isinstance(done, CursorResult)
+    return done.rowcount

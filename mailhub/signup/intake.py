@@ -39,8 +39,11 @@ from mailhub.signup.opened import lists_of
 
 log = logs.get(__name__)
 
-#: Forms without proof of work that a flooded project takes in an hour, and how long each of them waits.
+#: How long a form without proof of work waits while its project is flooded.
 SLOW_MINUTES = 10
+#: Who has waited so long beyond their time has lost their wake-up; so many are woken by one sweep.
+LATE = timedelta(seconds=30)
+MOST_AGAIN = 200
 
 
 def free_cap(project_id: int) -> Cap:
@@ -314,11 +317,22 @@ def mark(request: Request, form: SignUpForm, person: Subscriber) -> None:
 
 
 def due_again(request: Request) -> list[tuple[int, int]]:
-    """Submissions that nobody has taken in although they are due; each is left alone for 5 seconds afterwards."""
+    """Submissions that nobody has taken in although they are due, the oldest first; each is left alone for LATE.
+
+    A few at a time: in a flood the wake-ups are not lost, they wait, and twice as many would make them wait longer.
+    """
     now = datetime.now(UTC)
+    found = (
+        select(SignUpSubmission.project_id, SignUpSubmission.id)
+        .where(SignUpSubmission.state == SubmissionState.WAITING, SignUpSubmission.due_at < now - LATE)
+        .order_by(SignUpSubmission.due_at)
+        .limit(MOST_AGAIN)
+        .with_for_update(skip_locked=True)
+        .subquery()
+    )
     late = (
         update(SignUpSubmission)
-        .where(SignUpSubmission.state == SubmissionState.WAITING, SignUpSubmission.due_at < now - timedelta(seconds=5))
+        .where(SignUpSubmission.project_id == found.c.project_id, SignUpSubmission.id == found.c.id)
         .values(due_at=now)
         .returning(SignUpSubmission.project_id, SignUpSubmission.id)
         .execution_options(synchronize_session=False)

@@ -5,10 +5,11 @@ The token in the URL is the permission: there is no cookie that a foreign site c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPTooManyRequests
+from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
@@ -55,19 +56,19 @@ def show(request: Request) -> Any:
     require_csrf=False,
 )  # fmt: skip
 def submit(request: Request) -> Any:
-    """The answer says nothing about the address: whatever it is, the same page comes in the same time."""
+    """The answer says nothing about the address: whatever it is, the same page comes in the same time.
+
+    A form's fields may be asked for JSON too (`Accept`): `fetch` with a FormData is the shortest script of all.
+    """
     opened = _opened(request)
-    is_json = request.content_type == "application/json"
-    cap = flood.network_cap(request.client_addr)
-    if caps.take(request.registry, [cap]) is not None:
-        wait = str(caps.wait_seconds(request.registry, cap))
-        if is_json:
-            problem = ApiProblem(429, _("Too many requests. Wait a moment."), headers={"Retry-After": wait})
-            return json_problem(request, problem)
-        raise HTTPTooManyRequests(headers={"Retry-After": wait})
+    is_document = request.content_type == "application/json"
+    is_json = is_document or _wants_json(request)
     if not opened.is_open:
         return _refusal(request, opened, is_json, 403, "closed")
-    if is_json:
+    cap = caps.network_cap("sign_up", request.client_addr)
+    if caps.take(request.registry, [cap]) is not None:
+        return _too_many(request, opened, is_json, str(caps.wait_seconds(request.registry, cap)))
+    if is_document:
         try:
             sent = read_document(request, opened)
         except ApiProblem as problem:
@@ -75,6 +76,17 @@ def submit(request: Request) -> Any:
     else:
         sent = read_page(request, opened)
     return _judge(request, opened, sent, is_json)
+
+
+def _too_many(request: Request, opened: Opened, is_json: bool, wait: str) -> Any:
+    """A network's cap is reached: a school or an office has one address too, so what was typed is not lost."""
+    if is_json:
+        problem = ApiProblem(429, _("Too many requests. Wait a moment."), headers={"Retry-After": wait})
+        return json_problem(request, problem)
+    sent = read_page(request, opened)
+    sent.errors = {"": _("Many forms have come from your network just now. Wait a minute and press the button again.")}
+    request.response.status_int, request.response.headers["Retry-After"] = 429, wait
+    return _page(request, opened, sent=sent, asks_work=_is_work_asked(request, opened))
 
 
 def _judge(request: Request, opened: Opened, sent: Sent, is_json: bool) -> Any:
@@ -103,11 +115,9 @@ def _judge(request: Request, opened: Opened, sent: Sent, is_json: bool) -> Any:
         else:
             sent.errors[""] = _("Many forms are coming in just now. Try again in an hour.")
         return _refused(request, opened, sent, is_json, asks_work=True)
-    host = stamp.host or sent.given.host
+    given = replace(sent.given, host=stamp.host or sent.given.host)
     wait = intake.SLOW_MINUTES if entry is Entry.LATER else 0
-    made = intake.accept(
-        request, opened.form, _with_host(sent.given, host), stamp_key=stamp.key, wait_minutes=wait
-    )
+    made = intake.accept(request, opened.form, given, stamp_key=stamp.key, wait_minutes=wait)
     if made is not None and not wait:
         request.enqueue(take_in, opened.project.id, made)
     return _thanks(request, opened, is_json)
@@ -157,10 +167,6 @@ def _again(sent: Sent, message: Any) -> None:
     if sent.given is not None:
         sent.errors[""] = message
         sent.given = None
-
-
-def _with_host(given: intake.Given, host: str) -> intake.Given:
-    return intake.Given(**{**vars(given), "host": host})
 
 
 def _page(

@@ -28,8 +28,8 @@ class Numbers:
 
     @property
     def conversion(self) -> float | None:
-        """Subscribed people to views; None without views. On other sites' pages forms are sent without a view."""
-        return min(1.0, self.confirmations / self.views) if self.views else None
+        """Subscribed people to views. None where more was sent than seen: other sites' pages send without a view."""
+        return self.confirmations / self.views if self.views >= max(1, self.submits, self.confirmations) else None
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def read_document(request: Request, opened: Opened) -> Sent:
     known = {one.asked.name for one in opened.questions if one.field is not None}
     for name in value.fields:
         if name not in known:
-            sent.errors[f"field_{name}"] = _("There is no such field.")
+            sent.errors[f"fields.{name}"] = _("There is no such field.")
     _check(request, opened, sent, value.email, value.name, value.fields, value.consents, value.lists)
     return sent
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from pyramid.request import Request
+from sqlalchemy.orm import Session
 
 from mailhub import logs
 from mailhub.lists import caps
@@ -42,13 +44,12 @@ def forget(request: Request) -> None:
         log.info("sign_up.forgotten", submissions=gone)
 
 
-def _slices(request: Request, work: object) -> int:
+def _slices(request: Request, work: Callable[[Session], int]) -> int:
     """Do `work(dbsession)` until it finds less than a slice; a transaction each."""
-    assert callable(work)
     total = 0
     while True:
         with request.tm:
-            done = int(work(request.dbsession))
+            done = work(request.dbsession)
         total += done
         if done < SLICE:
             return total

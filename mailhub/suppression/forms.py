@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -12,12 +12,8 @@ from mailhub.web.forms import Form
 from mailhub.web.i18n import _
 
 #: The reasons that people may give; erased people come here by being erased.
-GIVEN = (
-    SuppressionReason.MANUAL.value,
-    SuppressionReason.UNSUBSCRIBED.value,
-    SuppressionReason.COMPLAINT.value,
-    SuppressionReason.HARD_BOUNCE.value,
-)
+Given = Literal["manual", "unsubscribed", "complaint", "hard_bounce"]
+GIVEN: tuple[str, ...] = get_args(Given)
 #: Entries with these reasons are taken off only by somebody who says that they mean it.
 NEEDS_CONFIRMATION = frozenset(
     {SuppressionReason.COMPLAINT.value, SuppressionReason.HARD_BOUNCE.value, SuppressionReason.ERASED.value}
@@ -39,7 +35,7 @@ class AddForm(Form):
     """Addresses, pasted or uploaded (`file` is read by the view), why, and for how long."""
 
     addresses: Annotated[str, Field(max_length=4_000_000)] = ""
-    reason: Literal[GIVEN] = "manual"  # type: ignore[valid-type]
+    reason: Given = "manual"
     note: Note = ""
     days: Annotated[int, Field(ge=0, le=36_500)] = 0
 

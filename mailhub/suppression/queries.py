@@ -39,8 +39,7 @@ def entries(
     after: str | None = None,
     limit: int,
 ) -> list[Row]:
-    """A page of the list, the newest first; with `prefix` by address, and then `after` is the last one seen.
-    """
+    """A page of the list, the newest first; with `prefix` by address, and then `after` is the last one seen."""
     conditions: list[ColumnElement[bool]] = [Suppression.project_id == project_id]
     if reason:
         conditions.append(Suppression.reason == reason)

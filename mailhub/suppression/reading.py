@@ -23,6 +23,11 @@ class Read:
     shown: list[str] = field(default_factory=list)
 
 
+def is_text(head: bytes) -> bool:
+    """Whether a file that begins so has lines that can be read: no spreadsheet, no UTF-16."""
+    return b"\0" not in head
+
+
 def read(lines: Iterable[str], *, from_start: bool = True) -> Read:
     """The addresses of the lines: all of a line are taken. Blank lines and a header (`from_start`) are no fault."""
     found = Read()

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from mailhub.suppression.forms import GIVEN, Note
-from mailhub.suppression.queries import REASONS, Row
+from mailhub.suppression.forms import Given, Note
+from mailhub.suppression.queries import Row
 from mailhub.suppression.service import Stopped
 from mailhub.web.api import utc
 from mailhub.web.forms import Form, Invalid
@@ -34,7 +34,7 @@ class SuppressionQuery(Form):
     """`email` is the beginning of an address; then the order is that of addresses, else the newest come first."""
 
     email: Annotated[str, Field(max_length=254)] = ""
-    reason: Literal[REASONS] | None = None  # type: ignore[valid-type]
+    reason: Given | Literal["erased"] | None = None
     limit: Annotated[int, Field(ge=1, le=API_LIMIT_MAX)] = API_LIMIT
     after: str | None = None
 
@@ -48,7 +48,7 @@ class SuppressionIn(Form):
 
     email: Email | None = None
     emails: Annotated[list[Email], Field(min_length=1, max_length=MOST)] | None = None
-    reason: Literal[GIVEN] = "manual"  # type: ignore[valid-type]
+    reason: Given = "manual"
     note: Note = ""
     expires_at: Annotated[datetime, AfterValidator(_in_future)] | None = None
 

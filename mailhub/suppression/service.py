@@ -38,11 +38,10 @@ __all__ = [
 
 #: The reason of whoever the operator's list stops.
 GLOBAL = "global"
-#: Reasons whose entry also moved the person to a state that allows no letter, and that state.
-_STATES = {
-    SuppressionReason.HARD_BOUNCE.value: SubscriberStatus.BOUNCED,
-    SuppressionReason.COMPLAINT.value: SubscriberStatus.COMPLAINED,
-}
+#: Reasons whose entry also moved the person to one of the states that allow no letter. Not each to its own: a complaint
+#: takes the entry of an earlier bounce over, and the person stays bounced.
+_MOVED = (SuppressionReason.HARD_BOUNCE.value, SuppressionReason.COMPLAINT.value)
+_STATES = (SubscriberStatus.BOUNCED.value, SubscriberStatus.COMPLAINED.value)
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,18 @@ def suppress(
 
 
 def suppress_many(dbsession: Session, project_id: int, email_keys: Sequence[str], entry: Entry) -> list[str]:
-    """The same for many addresses in lower case, by one statement; gives those for which something changed."""
+    """The same for many addresses in lower case; gives those for which something changed.
+
+    Those of erased people are stopped by their hash already, and are not written down again.
+    """
     dbsession.flush()
-    return entries.put(entries.connection_of(dbsession), project_id, email_keys, entry)
+    hashed = {one: key for key in email_keys for one in address_hash.hashes_of(key)}
+    kept = select(Suppression.email_hash).where(
+        Suppression.project_id == project_id, Suppression.email_hash.in_(list(hashed)), in_force(Suppression)
+    )
+    erased = {hashed[bytes(one)] for one in dbsession.scalars(kept) if one is not None}
+    keys = [key for key in email_keys if key not in erased]
+    return entries.put(entries.connection_of(dbsession), project_id, keys, entry) if keys else []
 
 
 def suppress_erased(
@@ -107,14 +115,13 @@ def lift(dbsession: Session, *, project_id: int, suppression_id: int) -> Suppres
         return None
     dbsession.delete(row)
     dbsession.flush()
-    state = _STATES.get(row.reason)
-    if state is not None and row.email_key is not None:
+    if row.reason in _MOVED and row.email_key is not None:
         dbsession.execute(
             update(Subscriber)
             .where(
                 Subscriber.project_id == project_id,
                 Subscriber.email_key == row.email_key,
-                Subscriber.status == state.value,
+                Subscriber.status.in_(_STATES),
             )
             .values(status=SubscriberStatus.ACTIVE.value, status_changed_at=func.now(), updated_at=func.now())
             .execution_options(synchronize_session="fetch")

@@ -14,7 +14,7 @@ from mailhub.background.running import Failed, Running
 from mailhub.models import ProjectJob
 from mailhub.security import audit
 from mailhub.suppression import service
-from mailhub.suppression.reading import read
+from mailhub.suppression.reading import MOST_SHOWN, read
 
 KIND = "stop_list"
 #: Lines of a slice.
@@ -54,7 +54,8 @@ def add_all(request: Request, job: Running) -> dict[str, Any]:
     until = datetime.fromisoformat(given["expires_at"]) if given["expires_at"] else None
     entry = service.Entry(given["reason"], given["note"], user_id=job.requested_by, expires_at=until)
     path = background.path_of(request.registry.mailhub, given["file"])
-    totals = {name: int(job.place.get(name, 0)) for name in ("read", "added", "wrong")}
+    totals: dict[str, Any] = {name: int(job.place.get(name, 0)) for name in ("read", "added", "wrong")}
+    totals["shown"] = list(job.place.get("shown", ()))
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -70,6 +71,8 @@ def add_all(request: Request, job: Running) -> dict[str, Any]:
                     "read": totals["read"] + len(found.keys),
                     "added": totals["added"] + len(changed),
                     "wrong": totals["wrong"] + found.wrong,
+                    # The first wrong lines as they were: who made the file knows them again.
+                    "shown": [*totals["shown"], *found.shown][:MOST_SHOWN],
                 }
                 job.move(request.dbsession, done=sum(map(len, lines)), place={"at": at, **totals}, result=totals)
     with request.tm:

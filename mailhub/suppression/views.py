@@ -23,7 +23,7 @@ from mailhub.suppression.forms import (
     RemoveForm,
     end_of,
 )
-from mailhub.suppression.reading import read
+from mailhub.suppression.reading import is_text, read
 from mailhub.suppression.resources import EntryContext
 from mailhub.web import forms, htmx, paging
 from mailhub.web.i18n import _
@@ -91,6 +91,10 @@ def add(context: ProjectContext, request: Request) -> Any:
         if size > request.registry.mailhub.upload_max_bytes:
             form.refuse("file", _("The file is too large."))
             return _wrong(request, form)
+        if not is_text(stream.read(4096)):
+            form.refuse("file", _("This is no text in UTF-8. Save the table as CSV and choose that file."))
+            return _wrong(request, form)
+        stream.seek(0)
     elif len(given.addresses) > AT_ONCE_BYTES:
         stream = io.BytesIO(given.addresses.encode())
     there = request.route_path("suppression.index", project=context.project.slug)

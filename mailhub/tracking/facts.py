@@ -108,7 +108,7 @@ class _Known:
             person = None
         return _event(
             allowed, MessageKind.CAMPAIGN, campaign, person or ERASED, campaign_id=hit.campaign,
-            subscriber_id=hit.subscriber if person else None,
+            subscriber_id=person.id if person else None,
         )  # fmt: skip
 
     def _single(self, hit: Hit) -> Event | None:

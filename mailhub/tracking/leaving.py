@@ -6,14 +6,15 @@ A GET changes nothing: scanners follow every link. The token is the only credent
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 
 from mailhub.events.service import append_in
 from mailhub.lists import letters
@@ -24,8 +25,6 @@ from mailhub.models import (
     LeavingReason,
     Project,
     Subscriber,
-    Subscription,
-    SubscriptionStatus,
     Visibility,
 )
 from mailhub.preferences import leaving
@@ -39,8 +38,6 @@ from mailhub.web.i18n import use_language
 
 #: A one-click request is one line.
 MAX_BODY = 65_536
-#: So long after leaving the page's undo works.
-UNDO_TIME = timedelta(hours=1)
 
 # The lists that the campaign was written to. Whom only a segment named is in none of them: such a person leaves all.
 _LISTS = text(
@@ -178,16 +175,9 @@ def _whom(request: Request, claims: Claims, action: str) -> dict[str, Any]:
 def _just_left(request: Request, claims: Claims, fields: Mapping[str, str]) -> list[int]:
     """Of the lists that the page says were left, those that the person has left in the last hour."""
     said = {int(one) for one in fields.get("lists", "").split(",") if one.isascii() and one.isdigit() and len(one) < 19}
-    if not said:
+    if claims.project is None or claims.subscriber is None:
         return []
-    found = select(Subscription.list_id).where(
-        Subscription.project_id == claims.project,
-        Subscription.subscriber_id == claims.subscriber,
-        Subscription.list_id.in_(said),
-        Subscription.status == SubscriptionStatus.UNSUBSCRIBED,
-        Subscription.unsubscribed_at > func.now() - UNDO_TIME,
-    )
-    return list(request.dbsession.scalars(found))
+    return preferences.just_left(request.dbsession, claims.project, claims.subscriber, said)
 
 
 def _written(ids: Iterable[int]) -> str:
@@ -216,7 +206,11 @@ def _claims(request: Request) -> Claims:
         claims: Claims = request.registry.signer.read(Kind.UNSUBSCRIBE, request.matchdict["token"])
     except BadToken:
         raise LinkGone() from None
-    return claims
+    if claims.project is None or claims.subscriber is None:
+        return claims
+    # Whoever was merged with another person leaves as that one.
+    person = lists.person_of(request.dbsession, claims.project, claims.subscriber)
+    return replace(claims, subscriber=person.id) if person is not None else claims
 
 
 def _rows(request: Request, claims: Claims) -> list[Any]:

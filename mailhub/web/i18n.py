@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from pyramid.config import Configurator
 from pyramid.i18n import TranslationStringFactory
@@ -23,6 +24,11 @@ LANGUAGES: Mapping[str, str] = {"en": "English", "ru": "Русский"}
 _ = TranslationStringFactory(DOMAIN)
 
 
+def pgettext(context: str, text: str) -> Any:
+    """The same for a word that other languages say in several ways: `pgettext("person", "Name")`."""
+    return _(text, context=context)
+
+
 def translate(request: Request, text: str, **mapping: Any) -> str:
     """The text in the request's language; `mapping` fills its `${placeholders}`."""
     translated: str = request.localizer.translate(text, domain=DOMAIN, mapping=mapping or None)
@@ -33,6 +39,20 @@ def use_language(request: Request, language: str) -> None:
     """From now on the request speaks `language`: a public page speaks its list's, whatever the browser says."""
     request.__dict__["locale_name"] = language if language in LANGUAGES else DEFAULT_LANGUAGE
     request.__dict__.pop("localizer", None)
+
+
+def choose_language(request: Request, language: str) -> None:
+    """The same, unless the reader has chosen another one by `?lang=`: in the URL, because there is no cookie."""
+    wanted = request.GET.get("lang", "")
+    use_language(request, wanted if wanted in LANGUAGES else language)
+
+
+def languages_of(request: Request) -> list[tuple[str, str, bool]]:
+    """(name, URL, whether it is the present one) for each language that a public page speaks."""
+    return [
+        (name, f"{request.path}?{urlencode({'lang': code})}", code == request.locale_name)
+        for code, name in LANGUAGES.items()
+    ]
 
 
 def negotiate(request: Request) -> str:

@@ -59,6 +59,13 @@ def gettext(context: Context, message: str, /, **variables: Any) -> str:
 
 
 @pass_context
+def pgettext(context: Context, meaning: str, message: str, /, **variables: Any) -> str:
+    """`pgettext("person", "Name")`: for a word that other languages say in several ways."""
+    wanted = TranslationString(message, domain=DOMAIN, context=meaning)
+    return _fill(context, request_of(context).localizer.translate(wanted), variables)
+
+
+@pass_context
 def ngettext(context: Context, singular: str, plural: str, count: int, /, **variables: Any) -> str:
     """`ngettext("%(num)s letter", "%(num)s letters", n)`; `num` is the formatted number."""
     translated = request_of(context).localizer.pluralize(singular, plural, count, domain=DOMAIN)
@@ -167,6 +174,7 @@ def furnish(environment: Environment) -> None:
         _=gettext,
         gettext=gettext,
         ngettext=ngettext,
+        pgettext=pgettext,
         ui=Macros(environment),
         icon=icon,
         static_url=static_url,

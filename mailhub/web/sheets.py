@@ -1,33 +1,21 @@
-"""CSV files that spreadsheets open: formula-safe cells, a mark for UTF-8, written to a file before they are sent."""
+"""A table as an answer: a CSV that spreadsheets open, written to a file before it is sent."""
 
 from __future__ import annotations
 
-import csv
-import io
 import tempfile
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from pyramid.response import FileIter, Response
 
-#: What a spreadsheet would take for the beginning of a formula (walls.md, T10).
-FORMULA = frozenset("=+-@|%\t\r\n＝＋－＠")
+from mailhub.web import spreadsheet
+
 #: Larger files are kept on disk while they are sent.
 _IN_MEMORY_BYTES = 1024 * 1024
+#: Rows that are written together.
+_TOGETHER = 500
 
 Cell = str | int | float | None
-
-
-def safe(cell: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return "'" + cell if cell[:1] in FORMULA and cell else cell
-
-
-def line(cells: Sequence[Cell]) -> str:
-    """One row with its line end. Texts are made safe, None is an empty cell, numbers stay numbers."""
-    row = [safe(cell) if isinstance(cell, str) else cell for cell in cells]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(row)
-    return text.getvalue()
 
 
 def answer(file_name: str, rows: Iterable[Sequence[Cell]]) -> Response:
@@ -36,10 +24,10 @@ def answer(file_name: str, rows: Iterable[Sequence[Cell]]) -> Response:
     All rows are read before the answer leaves the view: memory stays flat, and the transaction need not outlive it.
     """
     spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115, the response reads it to the end
-    # A mark, so that spreadsheets read UTF-8.
-    spool.write("\ufeff".encode())
-    for row in rows:
-        spool.write(line(row).encode("utf-8", "replace"))
+    spool.write(spreadsheet.MARK.encode())
+    left = iter(rows)
+    while some := list(islice(left, _TOGETHER)):
+        spool.write(spreadsheet.lines(some).encode("utf-8", "replace"))
     spool.seek(0)
     response = Response(content_type="text/csv", charset="utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{file_name}"'

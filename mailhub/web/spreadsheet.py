@@ -12,7 +12,7 @@ from typing import Any
 #: Tells Excel that this is UTF-8.
 MARK = "\ufeff"
 #: What a spreadsheet would take for the beginning of a formula (OWASP, "CSV Injection"); wide forms are read alike.
-FORMULA = frozenset("=+-@|%\t\r＝＋－＠")
+FORMULA = frozenset("=+-@|%\t\r\n＝＋－＠")
 # A text that begins with apostrophes before such a sign gets one more, so that `plain` can tell them apart.
 _GUARDED = re.compile(f"'*[{re.escape(''.join(sorted(FORMULA)))}]")
 
@@ -30,8 +30,15 @@ def cell(value: Any) -> Any:
     return value
 
 
+def typed(value: Any) -> Any:
+    """A value as it goes into a cell that knows its type, where no text is a formula. Only apostrophes before such a
+    sign get one more: people edit a CSV of ours and save it as a workbook, so that `plain` is asked of both.
+    """
+    return "'" + value if isinstance(value, str) and value[:1] == "'" and _GUARDED.match(value) else value
+
+
 def plain(text: str) -> str:
-    """What stood in a cell before `cell`: for those who read such a file back."""
+    """What stood in a cell before `cell` or `typed`: for those who read such a file back."""
     return text[1:] if text[:1] == "'" and _GUARDED.match(text) else text
 
 

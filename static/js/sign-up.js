@@ -5,6 +5,7 @@
   "use strict";
   const text = new TextEncoder();
   const PIECE = 256;  // hashes between two pauses: the page stays quick
+  const TOO_QUICK = 700;  // ms; the server takes a form that comes sooner after its stamp for a program's (mailhub/signup/proof.py)
 
   async function find(stamp, bits) {
     if (!window.crypto?.subtle) return null;
@@ -58,7 +59,10 @@
       const asked = await answer.json();
       if (!asked.stamp) return;
       input(form, "stamp").value = asked.stamp;
+      // A browser may fill the form in by itself, so that the stamp is fetched by the press of the button.
+      const waited = new Promise(go => setTimeout(go, TOO_QUICK));
       if (asked.work_bits) input(form, "work").value = await find(asked.stamp, asked.work_bits) ?? "";
+      await waited;
     });
   }
 })();

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from mailhub.background import running, service
@@ -145,10 +147,15 @@ def test_a_file_goes_with_a_job_that_fails_and_with_one_that_is_forgotten(desk):
         assert (desk.job.error, path.is_file()) == (("too_big", False) if fails else ("", True))
     desk.session.execute(running.text("UPDATE project_job SET expires_at = now() - interval '1 second'"))
     desk.session.commit()
+    young, stray = (service.path_of(settings, service.new_name("txt")) for _n in range(2))
+    for one in (young, stray):
+        one.write_text("of no job", encoding="utf-8")
+    os.utime(stray, (0, 0))
     request = task_request(desk.live.registry)
     with request.tm:
         forget(request)
     assert not path.exists()
+    assert (young.exists(), stray.exists()) == (True, False), "who uploads it may not have committed the job yet"
     assert desk.job is None
 
 

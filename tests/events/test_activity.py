@@ -13,6 +13,8 @@ from mailhub.events import activity
 from mailhub.events.reclassify import reclassify
 from mailhub.events.service import append_in, driver_connection
 from mailhub.events.tasks import follow_activity
+from mailhub.lists.merging import merge_people
+from mailhub.models import Subscriber
 from mailhub.reporting.activity import count_bands
 from mailhub.tasks import task_request
 from tests.events.posts import APPLE, Post
@@ -98,6 +100,35 @@ def test_what_was_not_committed_counts_when_it_is(post: Post, people: list[int])
         other.close()
     follow(post)
     assert {who: row[0] for who, row in rows(post).items()} == {people[0]: 1, people[1]: 1, people[2]: 1}
+
+
+def test_two_who_become_one_have_the_activity_of_both(post: Post, people: list[int]) -> None:
+    """Wherever the follower is at the merge, and after hits were judged again, and after a rebuild."""
+    one, two = people[:2]
+    post.store(post.sent(one, 5000), post.sent(two, 4000))
+    follow(post)
+    post.store(post.sent(two, 3000), post.opened(two, 900), post.clicked(one, 800))
+    with post.live.registry.session_factory() as session:
+        winner, loser = (session.get_one(Subscriber, (post.project.id, who)) for who in (one, two))
+        merge_people(session, winner, loser, name="", fields={})
+        session.commit()
+    # It was on its way at the merge.
+    post.store(post.sent(two, 200))
+    follow(post)
+    assert rows(post) == {one: (4, 200, None, None)}
+    post.step()
+    follow(post)
+    assert rows(post) == {one: (4, 200, 900, 800)}
+    with post.live.registry.session_factory() as session:
+        session.execute(text("UPDATE subscriber_activity SET last_opened_at = now()"))
+        activity.judged_again(driver_connection(session), {(post.project.id, two)})
+        session.commit()
+    assert rows(post) == {one: (4, 200, 900, 800)}
+    with post.live.registry.session_factory() as session:
+        session.execute(text("UPDATE subscriber_activity SET sent = 0, last_opened_at = NULL"))
+        activity.rebuild(session, post.project.id)
+        session.commit()
+    assert rows(post) == {one: (4, 200, 900, 800)}
 
 
 def test_who_is_deleted_gets_no_row(post: Post, people: list[int]) -> None:

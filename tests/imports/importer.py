@@ -21,6 +21,7 @@ DUMPED = {
     "subscription": "SELECT * FROM subscription ORDER BY list_id, subscriber_id",
     "subscriber_tag": "SELECT * FROM subscriber_tag ORDER BY tag_id, subscriber_id",
     "tag": "SELECT * FROM tag ORDER BY id",
+    "subscriber_field": "SELECT * FROM subscriber_field ORDER BY name",
     "consent": "SELECT * FROM consent ORDER BY id",
     "list_count": "SELECT * FROM list_count WHERE n <> 0 ORDER BY list_id, status",
     "subscriber_count": "SELECT * FROM subscriber_count WHERE n <> 0 ORDER BY status",

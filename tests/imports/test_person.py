@@ -33,6 +33,8 @@ def head_of(tmp_path, text):
         ("EMAIL,OPTIN_TIME,OPTIN_IP,FNAME,LNAME", ["email", ":consent_at", ":consent_ip", ":first_name", ":last_name"]),
         ("Почта,Город,Дата рождения", ["email", "город", "дата_рождения"]),
         ("email,City,city", ["email", "city", ""]),
+        ("email,Статус", ["email", "статус"]),
+        ("line,reason,explanation,email,x", ["", "", "", "email", "x"]),
     ],
 )
 def test_headers_are_understood(tmp_path, headers, targets):
@@ -128,3 +130,25 @@ def test_second_row_of_an_address_names_the_first():
 )  # fmt: skip
 def test_tags_of_a_cell(cell, tags):
     assert split_tags(cell) == tags
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("active", ""), ("Подписан", ""), ("", ""), ("VIP", ""), ("Un-subscribed", "gone_unsubscribed"),
+        ("отписался", "gone_unsubscribed"), ("Cleaned", "gone_bounced"), ("Жалоба на спам", "gone_complained"),
+        ("Не подтверждён", "gone_unconfirmed"),
+    ],
+)  # fmt: skip
+def test_whoever_has_left_elsewhere_is_not_brought_back(word, reason):
+    mapping = {"email": "email", "status": ":status", "list": ":status"}
+    read = PersonReader(["email", "status", "list"], mapping)
+    found = read(Row(2, 2, ["a@b.ru", "active", word], ""))
+    assert found == reason if reason else found.address.key == "a@b.ru"
+    asks = PersonReader(["email", "status", "list"], mapping, asks=True)
+    assert isinstance(asks(Row(2, 2, ["a@b.ru", "unconfirmed", "active"], "")), tuple)
+
+
+def test_a_status_of_customers_is_a_field_and_one_of_readers_is_not(tmp_path):
+    assert guess_mapping(head_of(tmp_path, "email,Статус\na@b.ru,VIP\nb@b.ru,активен\n"))["Статус"] == "статус"
+    assert guess_mapping(head_of(tmp_path, "email,Статус\na@b.ru,Отписан\nb@b.ru,активен\n"))["Статус"] == ":status"

@@ -11,7 +11,9 @@ from mailhub.imports import undo
 from mailhub.models import (
     ImportChange,
     MessageKind,
+    Segment,
     Subscriber,
+    SubscriberField,
     SubscriberTag,
     Subscription,
     Tag,
@@ -20,11 +22,11 @@ from mailhub.tasks import TASKS, run
 from tests.imports.importer import numbers
 
 FILE = (
-    "email,name,city,tags\n"
+    "email,name,city,tags,height\n"
     "known@b.ru,Anna New,Omsk,fresh\n"
     "waits@b.ru,,,\n"
     "same@b.ru,,,\n"
-    + "".join(f"new{n}@b.ru,N{n},Ufa,fresh;old\n" for n in range(20))
+    + "".join(f"new{n}@b.ru,N{n},Ufa,fresh;old,180\n" for n in range(20))
     + "nobody,,,\n"
 )  # fmt: skip
 
@@ -36,6 +38,7 @@ def filled(importer):
     build.subscriber(importer.project, "known@b.ru", name="Anna", fields={"city": "Ufa", "age": "41"})
     build.subscriber(importer.project, "waits@b.ru", lists=[importer.list], status="unconfirmed")
     same = build.subscriber(importer.project, "same@b.ru", lists=[importer.list])
+    session.add(SubscriberField(project_id=importer.project.id, name="city"))
     tag = Tag(project_id=importer.project.id, name="old", name_key="old")
     session.add(tag)
     session.flush()
@@ -173,3 +176,13 @@ def test_an_old_import_cannot_be_taken_back(filled):
     filled.session.commit()
     with pytest.raises(imports.ImportRefused), filled.asking() as request:
         undo.begin(request, filled.mine(request, row))
+
+
+def test_fields_that_the_import_has_made_go_where_nothing_uses_them(importer):
+    row = importer("email,height,size,shoe\na@b.ru,180,L,44\nb@b.ru,,,\n")
+    session, project = importer.session, importer.project
+    session.add(Segment(project_id=project.id, name="Tall", definition={"field": "height"}))
+    importer.live.build.subscriber(project, "c@b.ru", fields={"size": "M"})
+    importer.roll_back(row)
+    stays = session.scalars(select(SubscriberField.name).order_by(SubscriberField.name)).all()
+    assert stays == row.reading["made"] == ["height", "size"]

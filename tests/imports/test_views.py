@@ -180,9 +180,18 @@ def test_steps_that_are_not_through_lead_to_the_first_of_them(cast, page, waitin
 
 def test_another_file_takes_the_place_of_the_first(cast, page, waiting, dbsession, settings):
     old = waiting.stored_name
-    upload(page, cast, b"email\nx@y.ru\n", instead=str(waiting.id))
+    decide(page, cast, waiting)
+    step(page, cast, waiting, "columns", **COLUMNS | {"column_2": "new:date"})
+    step(page, cast, waiting, "reading", encoding="cp1251", delimiter=";", action="next")
+    upload(page, cast, CSV.replace(b"a@b", b"z@b"), instead=str(waiting.id))
     dbsession.expire_all()
-    assert dbsession.query(SubscriberImport).one().stored_name != old
+    row = dbsession.query(SubscriberImport).one()
+    assert row.stored_name != old
+    # What was decided for the first holds for the second, as its columns have the same names.
+    assert (row.list_id, row.rules["status"]) == (cast.list.id, "subscribed")
+    assert row.consent_text_id is not None
+    assert (row.mapping["город"], row.reading["new"]["город"]["type"]) == ("город", "date")
+    assert page.get(f"{cast.base}/imports/{row.id}/check").html.select_one('button[value="again"]')
     assert not (folder(settings) / old).exists()
 
 

@@ -42,7 +42,7 @@ class Desk:
         request = task_request(self.live.registry)
         with request.tm:
             job = request.dbsession.get_one(ProjectJob, (self.project.id, job_id))
-            undo = bulk.ask_undo(request, job).id
+            undo = bulk.ask_undo(request, job)[0].id
         return self.run(undo).result
 
     def run(self, job_id):

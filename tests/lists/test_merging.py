@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from psycopg.rows import tuple_row
 from sqlalchemy import select, text
 
 from mailhub.events.service import Event, append_in
-from mailhub.lists import consents, duplicates, merging, tags
+from mailhub.lists import consents, duplicates, merging, service, tags
 from mailhub.lists.history import history
 from mailhub.models import (
     CampaignReaction,
@@ -17,13 +19,17 @@ from mailhub.models import (
     MessageEvent,
     Subscriber,
     SubscriberDuplicate,
+    SubscriberMerge,
     SubscriberNote,
     SubscriberTag,
     Subscription,
     Tag,
 )
+from mailhub.reporting.growth_verify import recount
 from mailhub.reporting.merges import movable_campaigns
+from mailhub.reporting.spools import people_of_hits
 from mailhub.reporting.verify import differences
+from mailhub.suppression.service import stopped, suppress
 
 NOW = datetime.now(UTC)
 
@@ -73,8 +79,49 @@ def test_history_moves_as_far_as_no_number_changes(pair, build, dbsession):
     assert list(dbsession.scalars(reacted)) == [ids[0]]
     assert dbsession.execute(stats.order_by(CampaignStats.campaign_id)).all() == before
     assert differences(dbsession.connection(), [project.id]) == []
+    # What stays at the old number is the person's all the same.
     shown = history(dbsession, project_id=project.id, subscriber_id=ids[0])
-    assert {one.event.campaign_id for one in shown.rows if one.event} == {alone, both}
+    seen = Counter(one.event.campaign_id for one in shown.rows if one.event)
+    assert seen == {alone: 3, both: 6, fresh: 3}
+    seen = Counter()
+    cursor = None
+    while True:
+        page = history(dbsession, project_id=project.id, subscriber_id=ids[0], after=cursor, limit=2)
+        seen.update(one.event.campaign_id for one in page.rows if one.event)
+        if page.next is None:
+            break
+        cursor = page.next
+    assert seen == {alone: 3, both: 6, fresh: 3}
+
+    settled = select(SubscriberMerge.settled_at)
+    assert merging.settle(dbsession, most=10) == 0
+    dbsession.execute(text("UPDATE subscriber_merge SET merged_at = now() - interval '2 hours'"))
+    # Something may still be classified: it is looked at again in an hour.
+    assert (merging.settle(dbsession, most=10), merging.settle(dbsession, most=10)) == (1, 0)
+    assert dbsession.scalar(settled) is None
+    for moment in ("message_event SET at = at", "subscriber_merge SET merged_at = merged_at"):
+        dbsession.execute(text(f"UPDATE {moment} - interval '2 hours'"))
+    merging.settle(dbsession, most=10)
+    dbsession.commit()
+    assert dbsession.scalar(settled) is not None
+    assert set(dbsession.execute(owners).all()) == {
+        (alone, ids[0]), (both, ids[0]), (both, ids[1]), (fresh, ids[0])
+    }  # fmt: skip
+    assert dbsession.execute(stats.order_by(CampaignStats.campaign_id)).all() == before
+
+
+def test_what_comes_late_for_the_old_number_is_the_persons(pair, build, dbsession):
+    project, first, second = pair
+    third = build.subscriber(project, "anna@gmial.com")
+    ids = [first.id, second.id, third.id]
+    merging.merge_people(dbsession, second, third, name="", fields={})
+    merging.merge_people(dbsession, first, second, name="", fields={})
+    dbsession.commit()
+    assert [service.person_of(dbsession, project.id, one).id for one in ids] == [first.id] * 3
+    assert service.merged_into(dbsession, project.id, first.id) == ids[1:]
+    cursor = dbsession.connection().connection.driver_connection.cursor(row_factory=tuple_row)
+    found = people_of_hits(cursor, [(project.id, 1, one) for one in ids])
+    assert [(facts.id, facts.email) for facts in found.values()] == [(first.id, first.email)] * 3
 
 
 def test_everything_that_is_a_persons_becomes_the_winners(pair, build, dbsession):
@@ -96,9 +143,15 @@ def test_everything_that_is_a_persons_becomes_the_winners(pair, build, dbsession
     consents.record(dbsession, project_id=project.id, subscriber_id=second.id, kind="given", text="Yes, please.")
     dbsession.commit()
 
+    suppress(dbsession, project_id=project.id, email=second.email, reason="manual")
     merging.merge_people(dbsession, first, second, name="Anna K.", fields={"city": "Tver", "size": None})
     dbsession.commit()
     dbsession.expire_all()
+    assert stopped(dbsession, project.id, first.email_key).reason == "manual"
+    # Who is the same person has neither come nor gone.
+    moves = dbsession.execute(text("SELECT list_id, joined, unsubscribed FROM list_day ORDER BY list_id")).all()
+    assert moves == [(only.id, 1, 0), (left.id, 1, 1)]
+    assert recount(dbsession.connection(), [project.id]) == []
 
     person = dbsession.scalars(select(Subscriber).where(Subscriber.project_id == project.id)).one()
     assert (person.id, person.email) == (first_id, "anna.k@gmail.com")

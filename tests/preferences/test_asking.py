@@ -56,6 +56,21 @@ def test_the_answer_is_the_same_for_the_known_the_unknown_and_the_greedy(
     client.post(url, {"email": "one.more@mail.test"}, status=429)
 
 
+def test_the_request_does_the_same_work_whether_the_address_is_known_or_not(
+    client: Any, build: Any, project: Any, url: str, publisher: Any, statements: Any
+) -> None:
+    build.subscriber(project, "anna@mail.test")
+    done, woken = [], []
+    for email in ("warm@mail.test", "anna@mail.test", "nobody@mail.test"):
+        del publisher.sent[:]
+        with statements() as seen:
+            client.post(url, {"email": email})
+        done.append([one.split()[:3] for one in seen])
+        woken.append(list(publisher.sent))
+    assert done[1] == done[2]
+    assert woken[1] == woken[2] != []
+
+
 def test_a_program_that_fills_in_everything_gets_nothing(client: Any, build: Any, project: Any, url: str,
                                                        dbsession: Any) -> None:  # fmt: skip
     build.subscriber(project, "anna@mail.test")
@@ -72,11 +87,15 @@ def test_what_is_no_address_is_said(client: Any, url: str) -> None:
 def test_a_link_that_was_asked_for_works_for_a_week(client: Any, build: Any, project: Any, registry: Any) -> None:
     person = build.subscriber(project, "anna@mail.test")
     now = datetime.now(UTC).timestamp()
-    old = links.asked_url("", registry.signer, person, now=now - links.LINK_SECONDS - 3600)
+
+    def url_of(then: float) -> str:
+        return links.asked_url("", registry.signer, project_id=project.id, subscriber_id=person.id, now=then)
+
+    old = url_of(now - links.LINK_SECONDS - 3600)
     page = client.get(old, status=303).follow()
     assert "This link does not work any more." in page.text
     assert "anna@mail.test" not in page.text
-    client.get(links.asked_url("", registry.signer, person, now=now - links.LINK_SECONDS + 7200), status=200)
+    client.get(url_of(now - links.LINK_SECONDS + 7200), status=200)
     # Its own pages stay its own: a token without a person opens nobody's.
     nobody = registry.signer.sign(Kind.PREFERENCES, project=project.id)
     client.post(f"/p/{nobody}", {"action": "leave_all"}, status=303)

@@ -109,6 +109,9 @@ def test_a_list_that_is_not_shown_cannot_be_joined(client: Any, reader: Reader, 
     wanted = [reader.secret.id, foreign.id, 10**12, reader.news.id, reader.club.id]
     client.post(reader.url, [("action", "lists"), *(("lists", str(one)) for one in wanted), ("lists", "x")], status=303)
     assert statuses(dbsession, reader) == {reader.news.id: "subscribed", reader.club.id: "subscribed"}
+    # Nor is one left that came after the page.
+    client.post(reader.url, [("action", "lists"), ("shown", str(reader.news.id))], status=303)
+    assert statuses(dbsession, reader) == {reader.news.id: "unsubscribed", reader.club.id: "subscribed"}
 
 
 def test_leaving_everything(client: Any, reader: Reader, dbsession: Any) -> None:
@@ -116,6 +119,18 @@ def test_leaving_everything(client: Any, reader: Reader, dbsession: Any) -> None
     assert "You are unsubscribed from everything." in page.text
     assert set(statuses(dbsession, reader).values()) == {"unsubscribed"}
     assert dbsession.get(Subscriber, (reader.project.id, reader.person.id)).status == "unsubscribed"
+    # The undo brings back just these, private ones too, and works for an hour.
+    before = {reader.news.id: "subscribed", reader.club.id: "subscribed"}
+    form_of(page, "undo").submit(status=303).follow()
+    assert statuses(dbsession, reader) == before
+    page = form_of(client.get(reader.url), "leave_all").submit(status=303)
+    late = dbsession.query(Subscription).update({"unsubscribed_at": datetime.now(UTC) - timedelta(hours=2)})
+    dbsession.commit()
+    assert late == 2
+    page = page.follow()
+    assert not [one for one in page.forms.values() if "undo" in one.fields]
+    client.post(reader.url, {"action": "undo", "undo": f"{reader.news.id},{reader.club.id},x"}, status=303)
+    assert set(statuses(dbsession, reader).values()) == {"unsubscribed"}
     # A private list that was left is not shown any more; a public one brings them back.
     assert "Club" not in page.text
     form = form_of(page, "lists")
@@ -338,7 +353,7 @@ def test_how_many_statements_the_page_takes(client: Any, reader: Reader, stateme
 
 
 def test_the_page_leads_to_ones_data_and_their_erasure(client: Any, reader: Reader) -> None:
-    page = client.get(reader.url)
+    page = client.get(f"{reader.url}?lang=ru")
     for path in ("data", "erase"):
-        assert f'href="http://localhost{reader.url}/{path}"' in page.text or f'href="{reader.url}/{path}"' in page.text
-        client.get(f"{reader.url}/{path}", status=200)
+        (link,) = page.html.select(f'a[href*="{reader.url}/{path}"]')
+        assert client.get(link["href"], status=200).html.html["lang"] == "ru"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
@@ -25,6 +25,7 @@ from mailhub.models import (
     Suppression,
     Tag,
 )
+from mailhub.web import paging
 
 EMAIL = "Dora@Mail.test"
 
@@ -39,11 +40,15 @@ def dora(cast, build, dbsession):
     dbsession.add(SubscriberTag(project_id=project.id, tag_id=tag.id, subscriber_id=dora.id))
     consents.record(dbsession, project_id=project.id, subscriber_id=dora.id, list_id=cast.list.id, kind="given",
                     source="form:1", text="Write to me", ip="192.0.2.1")  # fmt: skip
-    dbsession.add(Message(project_id=project.id, kind="transactional", queue="transactional", state="sent",
-                          email=EMAIL, email_domain="mail.test", subject="Receipt 7"))  # fmt: skip
+    before = Message(project_id=project.id, kind="transactional", queue="transactional", state="sent",
+                     email=EMAIL, email_domain="mail.test", subject="Receipt 7")  # fmt: skip
+    dbsession.add(before)
+    dbsession.flush()
+    sent = Event("SENT", project.id, "transactional", at=datetime.now(UTC) - timedelta(days=1), message_id=before.id,
+                 email=EMAIL, email_domain="mail.test")  # fmt: skip
     event = Event("OPENED", project.id, "campaign", at=datetime.now(UTC), subscriber_id=dora.id, email=EMAIL,
                   email_domain="mail.test", campaign_name="Spring", ip="192.0.2.2", user_agent="Mail/2")  # fmt: skip
-    append_in(dbsession, [event])
+    append_in(dbsession, [sent, event])
     dbsession.add(Suppression(project_id=project.id, email_key=EMAIL.lower(), reason="manual", note="phoned"))
     dbsession.commit()
     return dora
@@ -64,7 +69,12 @@ def test_a_person_gets_everything_as_a_page_and_as_json(cast, page, dora, dbsess
     assert [(one["list"], one["status"]) for one in data["lists"]] == [("News", "subscribed")]
     assert [(one["words"], one["ip"]) for one in data["consents"]] == [("Write to me", "192.0.2.1")]
     assert [(one["subject"], one["state"]) for one in data["letters"]] == [("Receipt 7", "sent")]
-    assert [(one["type"], one["campaign"], one["ip"]) for one in data["events"]] == [("OPENED", "Spring", "192.0.2.2")]
+    assert [(one["type"], one["campaign"], one["ip"]) for one in data["events"]] == [
+        ("OPENED", "Spring", "192.0.2.2"),
+        # Of a letter to the address from before it was somebody's.
+        ("SENT", "", ""),
+    ]
+    assert data["counts"] == {"letters": 1, "events": 2}
     assert [one["note"] for one in data["stop_list"]] == ["phoned"]
     for text in ("Dora &lt;b&gt;", "Kazan", "VIP", "Write to me", "Receipt 7", "Spring", "phoned"):
         assert text in html
@@ -117,7 +127,7 @@ def test_many_are_erased_at_once_or_nobody(cast, page, build, dbsession, publish
     assert "was erased here" in no.text
 
 
-def test_the_page_costs_the_same_for_many(cast, page, statements, build, dbsession):
+def test_the_page_costs_the_same_for_many(cast, page, statements, build, dbsession, monkeypatch):
     url = f"{cast.base}/privacy"
     page.get(url)
     with statements() as few:
@@ -129,6 +139,12 @@ def test_the_page_costs_the_same_for_many(cast, page, statements, build, dbsessi
         page.get(url)
     assert len(few) + 1 == len(many) <= 8
     assert page.fragment(url, "erasure-rows").status_int == 200
+    monkeypatch.setattr(paging, "PAGE_SIZE", 3)
+    pages = [page.get(url)]
+    pages.append(page.get(pages[0].html.find(id="page-next")["href"]))
+    ids = [[row["id"] for row in one.html.find_all("tr", id=True)] for one in pages]
+    assert [len(found) for found in ids] == [3, 1]
+    assert ids[0] + ids[1] == sorted(ids[0] + ids[1], reverse=True)
 
 
 def own(client, cast, person, page="data"):

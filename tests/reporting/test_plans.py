@@ -127,6 +127,7 @@ EXPECTED = {
     "old_events": Expected("", _WINDOW),
     "still_flying": Expected("ix_message_in_flight"),
     "movable_campaigns": Expected(),
+    "has_news": Expected(),
     "move_events": Expected(),
     "move_messages": Expected(),
 }

@@ -46,7 +46,9 @@ def test_people_are_those_who_are_known_in_their_project(build: Any, cursor: Any
     project, other = build.project(), build.project()
     anna = build.subscriber(project, "anna@mail.test")
     keys = [(project.id, 7, anna.id), (other.id, 7, anna.id), (project.id, 7, anna.id + 999)]
-    assert hits.people_of_hits(cursor, keys) == {keys[0]: hits.PersonFacts("anna@mail.test", "mail.test", "full")}
+    assert hits.people_of_hits(cursor, keys) == {
+        keys[0]: hits.PersonFacts("anna@mail.test", "mail.test", "full", anna.id)
+    }
     assert hits.domains_of_projects(cursor, [project.id, other.id, 10**9]) == {
         project.id: hits.ProjectFacts(project.domain, "full"), other.id: hits.ProjectFacts(other.domain, "full"),
     }  # fmt: skip

@@ -24,7 +24,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
      "«Born» — годовщина в ближайший 1 день"),
     ({"field": "fields.born", "op": "before", "value": "2000-01-02"}, "“Born” is before January 2, 2000",
      "«Born» — раньше 2 января 2000 г."),
-    ({"field": "fields.vip", "op": "is", "value": True, "not": True}, "it is not true that “VIP” is yes",
+    ({"field": "fields.vip", "op": "is", "value": True, "not": True}, "not so: “VIP” is yes",
      "неверно, что «VIP» — да"),
     ({"field": "status", "op": "any", "value": ["active", "bounced"]}, "the status is one of “Active”, “Mail bounces”",
      "статус — любое из: «Активен», «Почта возвращается»"),

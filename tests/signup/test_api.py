@@ -51,7 +51,7 @@ def test_submission_by_a_key_is_taken_in_with_the_persons_own_circumstances(api,
     form = forms.make(cast.project, [double], design={"boxes": [{"text": "Yes", "required": True}]})
     url = f"/api/v1/forms/{form.id}/submissions"
     refused = api.post_json(url, {"email": "anna@mail.ru", "ip": "x", "fields": {"no": 1}}, status=422).json
-    assert {one["field"] for one in refused["errors"]} == {"box_0", "fields.no", "ip"}
+    assert {one["field"] for one in refused["errors"]} == {"consents", "fields.no", "ip"}
     made = api.post_json(url, {"email": "anna@mail.ru", "consents": [0], "ip": "192.0.2.7", "user_agent": "Theirs"},
                          status=202).json  # fmt: skip
     assert (made["state"], made["email"]) == ("waiting", "anna@mail.ru")

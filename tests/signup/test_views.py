@@ -9,6 +9,7 @@ from bs4 import BeautifulSoup
 from mailhub.lists.fields import declare_fields
 from mailhub.models import AuditEntry, Message, SignUpDay, SignUpForm, SignUpFormList, SignUpSubmission
 from mailhub.signup.design import Design
+from mailhub.signup.results import Numbers
 
 PATHS = ["forms", "forms/new", "forms/{id}", "forms/{id}/edit", "forms/{id}/share", "forms/{id}/submissions",
          "forms/{id}/days.csv", "forms/preview", "forms/preview/look.css"]  # fmt: skip
@@ -213,6 +214,8 @@ def test_numbers_come_from_counters_and_agree_with_the_csv(page, cast, form, dbs
     assert rows[0] == ["day", "views", "submits", "confirmations"]
     assert len(rows) == 8
     assert rows[-1][1:] == ["15", "5", "3"]
+    # Other sites' pages send without a view: then there is nothing to divide by.
+    assert Numbers(views=5, submits=9, confirmations=4).conversion is None
     part = page.fragment(f"{cast.base}/forms/{form.id}?days=90", "form-results")
     assert "b.example" in part.text
     assert not BeautifulSoup(part.text, "lxml").select("nav.tabs")

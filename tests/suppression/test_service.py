@@ -121,6 +121,8 @@ def test_an_erased_address_stands_nowhere(dbsession, cast):
         text("SELECT sha256(:key || convert_to('y@mail.test', 'UTF8'))"), {"key": address_hash.known_keys()[0]}
     )
     assert bytes(row.email_hash) == bytes(computed)
+    assert not put(dbsession, cast.project, "y@mail.test", "complaint"), "its hash stops it"
+    assert dbsession.scalars(select(Suppression.email_key)).all() == [None]
 
 
 def test_a_heavier_reason_takes_the_place_of_a_lighter_one_and_never_the_other_way(dbsession, cast):
@@ -166,6 +168,7 @@ def test_the_counter_agrees_with_the_rows(dbsession, cast):
     [
         ("hard_bounce", "bounced", "active"),
         ("complaint", "complained", "active"),
+        ("complaint", "bounced", "active"),
         ("manual", "unsubscribed", "unsubscribed"),
         ("hard_bounce", "unsubscribed", "unsubscribed"),
     ],

@@ -129,6 +129,10 @@ def test_a_file_is_read_by_a_worker(live, monkeypatch):
     form = next(one for one in forms if "addresses" in one.fields)
     form["file"] = Upload("stops.csv", "\ufeff".encode() + "\r\n".join(lines).encode())
     form["reason"] = "unsubscribed"
+    file = form["file"].value
+    form["file"] = Upload("stops.xlsx", "p1@mail.test".encode("utf-16"))
+    assert "Save the table as CSV" in form.submit(status=422)
+    form["file"] = file
     form.submit(status=303)
     job = live.session.scalars(select(ProjectJob)).one()
     assert "being put on the stop list" in client.get(f"/projects/{project.slug}/stop-list")
@@ -136,11 +140,14 @@ def test_a_file_is_read_by_a_worker(live, monkeypatch):
     live.session.rollback()
     live.session.expire_all()
     job = live.session.scalars(select(ProjectJob)).one()
-    assert (job.state, job.result, job.file) == ("done", {"read": 36, "added": 35, "wrong": 1}, "")
+    told = {"read": 36, "added": 35, "wrong": 1, "shown": ["nobody;x"]}
+    assert (job.state, job.result, job.file) == ("done", told, "")
     assert len(live.session.scalars(select(Suppression.id)).all()) == 35
     # Nothing is left of the upload.
     assert not list((live.registry.mailhub.home / "exports").iterdir())
-    assert "New on the stop list: 35" in client.get(f"/projects/{project.slug}/stop-list")
+    page = client.get(f"/projects/{project.slug}/stop-list").text
+    assert "New on the stop list: 35" in page
+    assert "The first of them: nobody;x" in page
 
 
 @pytest.mark.parametrize("reason", ["manual", "hard_bounce", "complaint"])

@@ -29,7 +29,8 @@ SELECT a.position, a.id FROM activity_place AS a WHERE a.project_id = :project_i
 -- Takes up a project's next events behind a place: people who were sent a campaign's letter. One row: how many events
 -- were looked at, how many people were written to. The place moves in the same statement, so that each counts once.
 -- binds: project_id bigint, position bigint, id bigint, most integer
--- reads: message_event, subscriber, project
+-- A person who has been merged with another since is the other one.
+-- reads: message_event, subscriber, subscriber_merge, project
 -- writes: subscriber_activity, activity_place
 WITH next AS MATERIALIZED (
     SELECT e.position, e.id, e.type, e.kind, e.at, e.subscriber_id
@@ -48,11 +49,12 @@ moved AS (
 ),
 written AS (
     INSERT INTO subscriber_activity AS a (project_id, subscriber_id, sent, last_sent_at)
-    SELECT :project_id, n.subscriber_id, count(*), max(n.at)
+    SELECT :project_id, s.id, count(*), max(n.at)
     FROM next AS n
-    JOIN subscriber AS s ON s.project_id = :project_id AND s.id = n.subscriber_id
+    LEFT JOIN subscriber_merge AS g ON g.project_id = :project_id AND g.gone_id = n.subscriber_id
+    JOIN subscriber AS s ON s.project_id = :project_id AND s.id = coalesce(g.subscriber_id, n.subscriber_id)
     WHERE n.type = 'SENT' AND n.kind = 'campaign'
-    GROUP BY n.subscriber_id
+    GROUP BY s.id
     ON CONFLICT (project_id, subscriber_id) DO UPDATE SET
         sent = a.sent + EXCLUDED.sent, last_sent_at = greatest(a.last_sent_at, EXCLUDED.last_sent_at)
     RETURNING a.subscriber_id
@@ -63,7 +65,7 @@ SELECT (SELECT count(*) FROM next) AS events, (SELECT count(*) FROM written) AS 
 -- Takes up the next opens and clicks behind a place and up to the classifier's: those by people. One row: how many hits
 -- were looked at and the last one's place; nulls where there was none.
 -- binds: position bigint, id bigint, classifier text, most integer
--- reads: message_event, feed_cursor, subscriber
+-- reads: message_event, feed_cursor, subscriber, subscriber_merge
 -- writes: subscriber_activity
 WITH next AS MATERIALIZED (
     SELECT e.project_id, e.position, e.id, e.type, e.kind, e.at, e.subscriber_id, e.actor
@@ -80,12 +82,13 @@ WITH next AS MATERIALIZED (
 written AS (
     INSERT INTO subscriber_activity AS a (project_id, subscriber_id, last_opened_at, last_redirected_at)
     SELECT
-        n.project_id, n.subscriber_id,
+        s.project_id, s.id,
         max(n.at) FILTER (WHERE n.type = 'OPENED'), max(n.at) FILTER (WHERE n.type = 'REDIRECTED')
     FROM next AS n
-    JOIN subscriber AS s ON s.project_id = n.project_id AND s.id = n.subscriber_id
+    LEFT JOIN subscriber_merge AS g ON g.project_id = n.project_id AND g.gone_id = n.subscriber_id
+    JOIN subscriber AS s ON s.project_id = n.project_id AND s.id = coalesce(g.subscriber_id, n.subscriber_id)
     WHERE n.kind = 'campaign' AND n.actor IN ('human', 'proxy_open', 'unknown')
-    GROUP BY n.project_id, n.subscriber_id
+    GROUP BY s.project_id, s.id
     ON CONFLICT (project_id, subscriber_id) DO UPDATE SET
         last_opened_at = greatest(a.last_opened_at, EXCLUDED.last_opened_at),
         last_redirected_at = greatest(a.last_redirected_at, EXCLUDED.last_redirected_at)
@@ -97,32 +100,41 @@ LEFT JOIN (SELECT n.position, n.id FROM next AS n ORDER BY n.position DESC, n.id
 
 -- name: recount_reactions
 -- Sets people's latest open and click anew after hits were judged again: from the hits that are kept, or else from
--- their first reactions to campaigns, which stay for ever.
+-- their first reactions to campaigns, which stay for ever. Hits of whoever was merged with a person are that person's.
 -- binds: project_id bigint[], subscriber_id bigint[]
--- reads: message_event, campaign_reaction
+-- reads: message_event, campaign_reaction, subscriber_merge
 -- writes: subscriber_activity
 UPDATE subscriber_activity AS a SET
     last_opened_at = coalesce(hit.opened_at, (
         SELECT max(r.first_opened_at) FROM campaign_reaction AS r
         JOIN campaign AS c ON c.project_id = r.project_id AND c.id = r.campaign_id
-        WHERE r.project_id = k.project_id AND r.subscriber_id = k.subscriber_id AND r.opened > r.machine_opened
+        WHERE r.project_id = k.project_id AND r.subscriber_id = ANY (k.ids) AND r.opened > r.machine_opened
     )),
     last_redirected_at = coalesce(hit.redirected_at, (
         SELECT max(r.first_redirected_at) FROM campaign_reaction AS r
         JOIN campaign AS c ON c.project_id = r.project_id AND c.id = r.campaign_id
-        WHERE r.project_id = k.project_id AND r.subscriber_id = k.subscriber_id
+        WHERE r.project_id = k.project_id AND r.subscriber_id = ANY (k.ids)
             AND r.redirected > r.machine_redirected
     ))
 FROM (
-    SELECT DISTINCT w.project_id, w.subscriber_id
-    FROM unnest(CAST(:project_id AS bigint[]), CAST(:subscriber_id AS bigint[])) AS w (project_id, subscriber_id)
+    SELECT w.project_id, w.subscriber_id, ARRAY(
+        SELECT w.subscriber_id
+        UNION ALL
+        SELECT g.gone_id FROM subscriber_merge AS g
+        WHERE g.project_id = w.project_id AND g.subscriber_id = w.subscriber_id
+    ) AS ids
+    FROM (
+        SELECT DISTINCT u.project_id, coalesce(g.subscriber_id, u.subscriber_id) AS subscriber_id
+        FROM unnest(CAST(:project_id AS bigint[]), CAST(:subscriber_id AS bigint[])) AS u (project_id, subscriber_id)
+        LEFT JOIN subscriber_merge AS g ON g.project_id = u.project_id AND g.gone_id = u.subscriber_id
+    ) AS w
 ) AS k
 CROSS JOIN LATERAL (
     SELECT
         max(e.at) FILTER (WHERE e.type = 'OPENED') AS opened_at,
         max(e.at) FILTER (WHERE e.type = 'REDIRECTED') AS redirected_at
     FROM message_event AS e
-    WHERE e.project_id = k.project_id AND e.subscriber_id = k.subscriber_id
+    WHERE e.project_id = k.project_id AND e.subscriber_id = ANY (k.ids)
         AND e.type IN ('OPENED', 'REDIRECTED') AND e.kind = 'campaign'
         AND e.actor IN ('human', 'proxy_open', 'unknown')
 ) AS hit
@@ -132,7 +144,7 @@ WHERE a.project_id = k.project_id AND a.subscriber_id = k.subscriber_id
 -- Counts a project's activity anew from the events that are kept, and sets its place behind them. What raw events no
 -- longer tell stays as it was known: `sent` is never lowered. One row: how many people have a row now by it.
 -- binds: project_id bigint
--- reads: message_event, subscriber
+-- reads: message_event, subscriber, subscriber_merge
 -- writes: subscriber_activity, activity_place
 -- measured: see docs/benchmarks.md
 WITH last AS MATERIALIZED (
@@ -149,15 +161,16 @@ moved AS (
 ),
 known AS (
     SELECT
-        e.subscriber_id,
+        coalesce(g.subscriber_id, e.subscriber_id) AS subscriber_id,
         count(*) FILTER (WHERE e.type = 'SENT') AS sent,
         max(e.at) FILTER (WHERE e.type = 'SENT') AS sent_at,
         max(e.at) FILTER (WHERE e.type = 'OPENED' AND e.actor IN ('human', 'proxy_open', 'unknown')) AS opened_at,
         max(e.at) FILTER (WHERE e.type = 'REDIRECTED' AND e.actor IN ('human', 'proxy_open', 'unknown')) AS clicked_at
     FROM message_event AS e
     JOIN last AS l ON (e.position, e.id) <= (l.position, l.id)
+    LEFT JOIN subscriber_merge AS g ON g.project_id = :project_id AND g.gone_id = e.subscriber_id
     WHERE e.project_id = :project_id AND e.kind = 'campaign' AND e.type IN ('SENT', 'OPENED', 'REDIRECTED')
-    GROUP BY e.subscriber_id
+    GROUP BY 1
 ),
 written AS (
     INSERT INTO subscriber_activity AS a (
@@ -175,6 +188,25 @@ written AS (
     RETURNING a.subscriber_id
 )
 SELECT count(*) AS people FROM written
+
+-- name: join_activity
+-- One person's activity becomes another's: the sum of the letters, the latest of each moment.
+-- binds: project_id bigint, winner_id bigint, loser_id bigint
+-- reads: subscriber_activity
+-- writes: subscriber_activity
+WITH gone AS (
+    DELETE FROM subscriber_activity WHERE project_id = :project_id AND subscriber_id = :loser_id
+    RETURNING project_id, sent, last_sent_at, last_opened_at, last_redirected_at
+)
+INSERT INTO subscriber_activity AS a (
+    project_id, subscriber_id, sent, last_sent_at, last_opened_at, last_redirected_at
+)
+SELECT g.project_id, :winner_id, g.sent, g.last_sent_at, g.last_opened_at, g.last_redirected_at FROM gone AS g
+ON CONFLICT (project_id, subscriber_id) DO UPDATE SET
+    sent = a.sent + EXCLUDED.sent,
+    last_sent_at = greatest(a.last_sent_at, EXCLUDED.last_sent_at),
+    last_opened_at = greatest(a.last_opened_at, EXCLUDED.last_opened_at),
+    last_redirected_at = greatest(a.last_redirected_at, EXCLUDED.last_redirected_at)
 
 -- name: activity_as_of
 -- One row: the moment up to which a project's activity is complete. Hits come after a minute, when it is known who made

@@ -116,16 +116,26 @@ LEFT JOIN list_count AS c ON c.project_id = l.project_id AND c.list_id = l.id AN
 WHERE l.project_id = :project_id AND l.archived_at IS NULL
 ORDER BY l.name, l.id
 
--- name: lists_that_differ
--- One row per list whose days do not add up to the number of people subscribed; none where all is well.
--- binds:
--- reads: mailing_list, list_day, list_count
--- measured: 0.4 s for 400 lists with five years each; for tests and the operator
-SELECT l.project_id, l.id AS list_id, coalesce(d.n, 0) AS by_days, coalesce(c.n, 0) AS counted
-FROM mailing_list AS l
-LEFT JOIN (
-    SELECT project_id, list_id, sum(joined - unsubscribed - removed) AS n FROM list_day GROUP BY project_id, list_id
-) AS d ON d.project_id = l.project_id AND d.list_id = l.id
-LEFT JOIN list_count AS c ON c.project_id = l.project_id AND c.list_id = l.id AND c.status = 'subscribed'
-WHERE coalesce(d.n, 0) <> coalesce(c.n, 0)
-ORDER BY l.project_id, l.id
+-- name: forget_handover
+-- A subscription that went from one row of a person to the other is nobody's joining and nobody's leaving: the trigger
+-- has just counted it as both, on the day at hand.
+-- binds: project_id bigint, subscriber_id bigint, list_ids bigint[]
+-- reads: subscription, project
+-- writes: list_day, list_source_day
+WITH moved AS (
+    SELECT
+        n.list_id, source_kind(n.source) AS source,
+        CAST(now() AT TIME ZONE coalesce(p.days_zone, p.time_zone) AS date) AS day
+    FROM subscription AS n
+    JOIN project AS p ON p.id = n.project_id
+    WHERE n.project_id = :project_id AND n.subscriber_id = :subscriber_id
+        AND n.list_id = ANY (CAST(:list_ids AS bigint[]))
+),
+sources AS (
+    UPDATE list_source_day AS d SET joined = d.joined - 1, unsubscribed = d.unsubscribed - 1
+    FROM moved AS m
+    WHERE d.project_id = :project_id AND d.list_id = m.list_id AND d.day = m.day AND d.source = m.source
+)
+UPDATE list_day AS d SET joined = d.joined - 1, unsubscribed = d.unsubscribed - 1
+FROM moved AS m
+WHERE d.project_id = :project_id AND d.list_id = m.list_id AND d.day = m.day

@@ -67,3 +67,16 @@ UPDATE message SET subscriber_id = :winner_id
 WHERE project_id = :project_id AND subscriber_id = :loser_id
     AND state NOT IN ('queued', 'deferred')
     AND (campaign_id IS NULL OR campaign_id = ANY (CAST(:campaign_ids AS bigint[])))
+
+-- name: has_news
+-- One row: whether anything has happened within an hour to a person who was merged with another.
+-- binds: project_id bigint, loser_id bigint
+-- reads: message_event, message
+SELECT EXISTS (
+    SELECT FROM message_event
+    WHERE project_id = :project_id AND subscriber_id = :loser_id AND at > now() - INTERVAL '1 hour'
+) OR EXISTS (
+    SELECT FROM message
+    WHERE project_id = :project_id AND subscriber_id = :loser_id
+        AND coalesce(settled_at, created_at) > now() - INTERVAL '1 hour'
+) AS news

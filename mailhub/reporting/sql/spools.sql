@@ -16,28 +16,31 @@ LEFT JOIN mailing_list AS l ON l.project_id = v.project_id AND l.id = v.list_id
 
 -- name: people_of_hits
 -- One row per person of a campaign who is still known, with the strictest mode of tracking that holds for them now:
--- of the project, their own, and of the lists that the campaign was written to and that they are or were in.
+-- of the project, their own, and of the lists that the campaign was written to and that they are or were in. Whoever was
+-- merged with another person is that one: `id`.
 -- binds: project_id bigint[], campaign_id bigint[], subscriber_id bigint[]
--- reads: subscriber, project, campaign_list, mailing_list, subscription
+-- reads: subscriber, subscriber_merge, project, campaign_list, mailing_list, subscription
 -- measured: 4 ms for 1,000 people of 100,000
 SELECT
-    s.project_id, k.campaign_id, s.id, s.email, s.email_domain,
+    s.project_id, k.campaign_id, k.subscriber_id, s.email, s.email_domain,
     CASE
         WHEN 'off' IN (p.tracking, s.tracking) OR 'off' = ANY (l.modes) THEN 'off'
         WHEN 'aggregate' IN (p.tracking, s.tracking) OR l.modes IS NOT NULL THEN 'aggregate'
         ELSE 'full'
-    END AS tracking
+    END AS tracking,
+    s.id
 FROM unnest(
     CAST(:project_id AS bigint[]), CAST(:campaign_id AS bigint[]), CAST(:subscriber_id AS bigint[])
 ) AS k (project_id, campaign_id, subscriber_id)
-JOIN subscriber AS s ON s.project_id = k.project_id AND s.id = k.subscriber_id
+LEFT JOIN subscriber_merge AS g ON g.project_id = k.project_id AND g.gone_id = k.subscriber_id
+JOIN subscriber AS s ON s.project_id = k.project_id AND s.id = coalesce(g.subscriber_id, k.subscriber_id)
 JOIN project AS p ON p.id = k.project_id
 CROSS JOIN LATERAL (
     SELECT array_agg(m.tracking) AS modes
     FROM campaign_list AS c
     JOIN mailing_list AS m ON m.project_id = c.project_id AND m.id = c.list_id AND m.tracking <> 'full'
     JOIN subscription AS b
-        ON b.project_id = c.project_id AND b.list_id = c.list_id AND b.subscriber_id = k.subscriber_id
+        ON b.project_id = c.project_id AND b.list_id = c.list_id AND b.subscriber_id = s.id
     WHERE c.project_id = k.project_id AND c.campaign_id = k.campaign_id AND c.side = 'include'
 ) AS l
 
