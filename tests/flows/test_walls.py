@@ -108,6 +108,16 @@ PRIVILEGED = {
 #: Downloads of what only a campaign that was started has.
 FILES_OF_WHAT_WAS_SENT = ("campaigns.people_csv", "stats.campaign_csv")
 
+#: What a page may ask the database, the person, the project and the choice of projects included; more is said here.
+MOST_STATEMENTS = 9
+STATEMENTS = {
+    "api.segment_subscribers": 12, "api.segment_explain": 10, "api.subscriber_data": 20, "campaigns.show": 14,
+    "campaigns.content": 10, "campaigns.recipients": 13, "campaigns.review": 19, "campaigns.preview": 13,
+    "campaigns.preview_frame": 11, "stats.campaign": 13, "stats.campaign_csv": 12, "stats.shared": 12,
+    "segments.show": 16, "segments.edit": 12, "segments.people": 13, "lists.subscribers": 15, "lists.subscriber": 20,
+    "privacy.person_export": 20,
+}  # fmt: skip
+
 POISON = "<img src=x onerror=alert(1)>\"'"
 
 
@@ -356,23 +366,29 @@ def test_the_api_refuses_fields_that_it_does_not_know(client: Any, hers: World, 
     assert seen > 20
 
 
-def test_looking_changes_nothing(client: Any, hers: World, dbsession: Any) -> None:
+def test_looking_changes_nothing_and_costs_few_statements(
+    client: Any, hers: World, dbsession: Any, statements: Any
+) -> None:
     client.sign_in(hers.owner)
     api = client.api(dbsession, hers.project.id)
     files: dict[str, set[int]] = {name: set() for name in FILES_OF_WHAT_WAS_SENT}
+    costs: dict[str, int] = {}
     for door in doors(client.registry):
         if door.method != "GET" or door.route in ("tracking.open", "tracking.click", "health.heartbeat"):
             continue
         asking = api if door.pattern.startswith("/api/") else client
         for what, url in hers.variants(door):
             with unchanged(dbsession, *(("audit_entry",) if door.route in NOTED else ())):
-                answer = knock(asking, door, url) if asking is client else api.get(url, expect_errors=True)
+                with statements() as asked:
+                    answer = knock(asking, door, url) if asking is client else api.get(url, expect_errors=True)
                 asking.head(url, expect_errors=True)
+            costs[door.route] = max(len(asked), costs.get(door.route, 0))
             if door.route in files:
                 files[door.route].add(answer.status_int)
                 continue
             assert answer.status_int in (200, 204, 302, 303), f"{door} {what} answered {answer.status_int}"
     assert files == {name: {200, 404} for name in FILES_OF_WHAT_WAS_SENT}, "a draft has none; what was sent has one"
+    assert {route: n for route, n in costs.items() if n > STATEMENTS.get(route, MOST_STATEMENTS)} == {}
 
 
 def test_a_machine_that_only_asks_whether_a_link_exists_is_no_reader(client: Any, hers: World, dbsession: Any) -> None:
