@@ -24,7 +24,7 @@ from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
 from mailhub.web import forms, htmx
 from mailhub.web.forms import Form, FormResult
-from mailhub.web.i18n import _, translate
+from mailhub.web.i18n import _, pgettext, translate
 
 #: What can be done, in the order of the menu.
 LABELS = {
@@ -32,7 +32,7 @@ LABELS = {
     "tag_remove": _("Remove a tag"),
     "list_add": _("Put into a list"),
     "list_remove": _("Take out of a list"),
-    "unsubscribe": _("Unsubscribe"),
+    "unsubscribe": pgettext("somebody", "Unsubscribe"),
     "set_field": _("Set a field"),
     "delete": _("Delete"),
 }

@@ -111,7 +111,7 @@ def test_whatever_is_uploaded_is_accepted_or_listed(tmp_path: Path) -> None:
 
 
 def test_list_bombs_stay_within_their_caps(embedded: Stand) -> None:
-    hold(embedded, "list_bombing", 120)
+    hold(embedded, "list_bombing", 40)
 
 
 def test_every_drill_says_what_it_does() -> None:

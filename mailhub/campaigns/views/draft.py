@@ -41,7 +41,8 @@ def recipients(context: CampaignContext, request: Request) -> dict[str, Any] | R
 def recipient_count(context: CampaignContext, request: Request) -> dict[str, Any]:
     """How many people the ticked lists and segments hold, and who of them gets nothing, before anything is saved."""
     ticked = _ticked({name: request.GET.getall(name) for name in _PARTS})
-    chosen = choice.known(request.dbsession, context.project.id, ticked)
+    # A box of something archived is there only where it was ticked before, and it counts as the page counts it.
+    chosen = choice.known(request.dbsession, context.project.id, ticked, archived=True)
     return _counted(context, request, chosen)
 
 
