@@ -32,6 +32,7 @@ from bench import surroundings
 from bench.history import site, store
 from bench.history.cost import Meter
 from bench.history.timing import Timed, timed
+from mailhub import migrations
 from tests.flows.world import doors
 
 SLOW_MS = 200
@@ -187,7 +188,9 @@ def people_of(server: store.Store, people: int, figures: dict[str, Any]) -> str:
     """The database with so many people; made where it is not there."""
     name = f"audience_{people}"
     if store.has_history(server, name):
-        return server.database(name)
+        url = server.database(name)
+        migrations.upgrade(url)
+        return url
     began = time.monotonic()
     url = store.make_database(server, name)
     with store.connect(url) as connection:
