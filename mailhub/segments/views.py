@@ -15,7 +15,7 @@ from mailhub.security.audit import note
 from mailhub.security.context import ProjectContext
 from mailhub.segments import asking, service
 from mailhub.segments.explaining import GroupVerdict
-from mailhub.segments.people import MOST_SECONDS, people_of
+from mailhub.segments.people import FIRST_SECONDS, MOST_SECONDS, people_of
 from mailhub.segments.resources import SegmentContext
 from mailhub.segments.words import Speaker
 from mailhub.web import htmx
@@ -74,25 +74,20 @@ def numbers(context: SegmentContext, request: Request) -> dict[str, Any] | Respo
 
 @view_config(route_name="segments.people", request_method="GET", renderer="segments/people.html",
              permission="subscribers:view")  # fmt: skip
+def people(context: SegmentContext, request: Request) -> dict[str, Any]:
+    """The page of people. What is not found at once is asked for by the page itself, or by its link (`?wait=1`)."""
+    wait = request.GET.get("wait") == "1"
+    found = _people(context, request, MOST_SECONDS if wait else FIRST_SECONDS)
+    return {**found, "later": found["page"] is None and found["tree"] is not None and not wait}
+
+
 @view_config(route_name="segments.people", request_method="GET", hx_target="segment-sample",
              renderer="segments/_segment_sample.html", permission="subscribers:view")  # fmt: skip
 @view_config(route_name="segments.people", request_method="GET", hx_target="segment-people",
              renderer="segments/_segment_people.html", permission="subscribers:view")  # fmt: skip
-def people(context: SegmentContext, request: Request) -> dict[str, Any]:
+def people_found(context: SegmentContext, request: Request) -> dict[str, Any]:
     """The people of the segment, the newest first. As a sample it is loaded after the segment's page."""
-    shown = _read(context, request)
-    if shown["tree"] is None:
-        return {**shown, "page": None, "next": None, "first": None}
-    page = people_of(
-        request.dbsession, context.project.id, shown["tree"], after=request.GET.get("after"), limit=PAGE_SIZE,
-        seconds=MOST_SECONDS,
-    )  # fmt: skip
-    return {
-        **shown,
-        "page": page,
-        "next": next_url(request, page) if page is not None else None,
-        "first": first_url(request),
-    }
+    return {**_people(context, request, MOST_SECONDS), "later": False}
 
 
 @view_config(route_name="segments.count", **_DEED)
@@ -173,6 +168,23 @@ def _read(context: SegmentContext, request: Request) -> dict[str, Any]:
         return {"segment": segment, "catalog": catalog, "tree": None, "words": ""}
     words = service.in_words(tree, catalog, request.localizer)
     return {"segment": segment, "catalog": catalog, "tree": tree, "words": words}
+
+
+def _people(context: SegmentContext, request: Request, seconds: float) -> dict[str, Any]:
+    """The people found in so many seconds; `page` is None where that is not enough."""
+    shown = _read(context, request)
+    if shown["tree"] is None:
+        return {**shown, "page": None, "next": None, "first": None}
+    page = people_of(
+        request.dbsession, context.project.id, shown["tree"], after=request.GET.get("after"), limit=PAGE_SIZE,
+        seconds=seconds,
+    )  # fmt: skip
+    return {
+        **shown,
+        "page": page,
+        "next": next_url(request, page) if page is not None else None,
+        "first": first_url(request),
+    }
 
 
 def _numbers(context: SegmentContext, request: Request) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from mailhub.models import AuditEntry, CampaignSegment, ProjectJob, Segment
 from mailhub.segments import counting, service
+from mailhub.segments.people import MOST_SECONDS, people_of
 
 MOSCOW = {"match": "all", "rules": [{"field": "name", "op": "contains", "value": "ann"}]}
 
@@ -205,6 +206,7 @@ def test_the_page_says_why_somebody_is_in_it_or_not(cast: Any, build: Any, page:
 
 def test_people_are_paged(cast: Any, build: Any, page: Any, segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mailhub.segments.views.PAGE_SIZE", 2)
+    monkeypatch.setattr("mailhub.segments.views.FIRST_SECONDS", 30.0)
     for n in range(3):
         build.subscriber(cast.project, f"p{n}@x.test", name="Ann")
     answer = page.get(f"{cast.base}/segments/{segment.id}/people")
@@ -212,6 +214,24 @@ def test_people_are_paged(cast: Any, build: Any, page: Any, segment: Segment, mo
     answer = answer.click("Next", index=0)
     assert [link.text for link in answer.html.select("tbody a.t")] == ["p0@x.test"]
     assert "p2@x.test" in page.fragment(f"{cast.base}/segments/{segment.id}/people", "segment-sample").text
+
+
+def test_people_who_are_not_found_at_once_come_after_their_page(
+    cast: Any, build: Any, page: Any, segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.subscriber(cast.project, "ann@x.test", name="Ann")
+
+    def slow(*args: Any, seconds: float, **more: Any) -> Any:
+        return people_of(*args, seconds=seconds, **more) if seconds == MOST_SECONDS else None
+
+    monkeypatch.setattr("mailhub.segments.views.people_of", slow)
+    url = f"{cast.base}/segments/{segment.id}/people"
+    answer = page.get(url)
+    assert "ann@x.test" not in answer.text
+    asked = answer.html.select_one("#segment-people")["hx-get"]
+    assert "ann@x.test" in page.fragment(asked, "segment-people").text
+    # Without a script there is a link.
+    assert "ann@x.test" in page.get(answer.html.select_one("#segment-people noscript a")["href"]).text
 
 
 def test_a_segment_in_use_is_not_put_away(
