@@ -22,6 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 
 from mailhub.embedded.letters import Mailbox
@@ -220,7 +221,14 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         installed = Installation(folder, server.url.replace("+psycopg", ""), broker_url)
         installed.mailhub("init")
         stack.enter_context(installed.supervised())
-        is_up = wait(lambda: installed.control("status").count("RUNNING") == 8 and _is_well(installed), 240)
+        is_up = wait(
+            lambda: (
+                installed.control("status").count("RUNNING") == 8
+                and _is_well(installed)
+                and _has_workers(server.conninfo)
+            ),
+            240,
+        )
         assert is_up, installed.control("status") + installed.logs()
         yield installed
 
@@ -232,6 +240,12 @@ def _is_well(installation: Installation) -> bool:
         return [installation.get("site", "/__heartbeat__")[0], *answers] == [200, 200, 200]
     except OSError:
         return False
+
+
+def _has_workers(conninfo: str) -> bool:
+    """Whether each queue's worker consumes: one that runs may still be starting."""
+    with psycopg.connect(conninfo) as connection:
+        return connection.execute("SELECT count(*) FROM worker_heartbeat WHERE role = 'main'").fetchone() == (3,)
 
 
 @pytest.fixture(scope="module")
