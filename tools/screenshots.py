@@ -21,6 +21,8 @@ IMG = ROOT / "docs" / "img"
 #: So many that there is time for a picture while they are being sent.
 PEOPLE = 6_000
 READERS = 180
+#: What a reader's browser says of itself; a program's own name would make its hits a machine's.
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
 
 def main() -> int:
@@ -44,6 +46,7 @@ def main() -> int:
                 "lists": "/projects/demo/lists",
                 "import": "/projects/demo/imports",
                 "content": content_step(running),
+                **audience_pages(running, campaign),
                 "messages": "/projects/demo/messages",
                 "mailbox": "/_mailbox",
             }
@@ -89,6 +92,31 @@ def content_step(running: Running) -> str:
     return f"/projects/demo/campaigns/{drafts[0]['id']}/edit/content"
 
 
+def audience_pages(running: Running, campaign: str) -> dict[str, str]:
+    """A segment and its builder, a person who has read a letter, a form."""
+    rules = [
+        {"field": "opened", "op": "did", "days": 30},
+        {
+            "match": "any",
+            "rules": [
+                {"field": "clicked", "op": "did", "campaigns": [campaign]},
+                {"field": "domain", "op": "is", "value": "example.org"},
+            ],
+        },
+    ]
+    tree = {"name": "Readers", "definition": {"match": "all", "rules": rules}}
+    segment = running.do("POST", "/segments", tree)["id"]
+    # Hits count a minute later, when it is known whether people or machines made them.
+    found = running.until(lambda: running.do("GET", f"/segments/{segment}/subscribers")["results"], bool, 180)
+    person = found[0]["id"]
+    return {
+        "segment": f"/projects/demo/segments/{segment}",
+        "segment-builder": f"/projects/demo/segments/{segment}/edit",
+        "person": f"/projects/demo/subscribers/{person}",
+        "form-builder": "/projects/demo/forms/new",
+    }
+
+
 def read_letters(running: Running) -> None:
     """Some people open their letter, some of them follow its link, two leave."""
     chance = random.Random(7)
@@ -100,6 +128,7 @@ def read_letters(running: Running) -> None:
             wanted = path.startswith("/t/o/") or (path.startswith("/t/c/") and chance.random() < 0.3)
             if wanted:
                 opener = urllib.request.build_opener(NoRedirect)
+                opener.addheaders = [("User-Agent", BROWSER)]
                 opener.open(running.url + path.replace("&amp;", "&")).close()
             elif path.startswith("/u/") and number < 2:
                 urllib.request.urlopen(running.url + path, data=b"List-Unsubscribe=One-Click").close()

@@ -12,7 +12,7 @@ from mailhub.segments.tree import Tree
 from mailhub.web.paging import Page, page_of, read_cursor
 
 #: A page that has not found its people after so long is shown without them, and asks for them by itself.
-FIRST_SECONDS = 0.12
+FIRST_SECONDS = 0.08
 #: A page of people is given up after so long.
 MOST_SECONDS = 5.0
 
