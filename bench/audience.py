@@ -3,9 +3,11 @@
     python -m bench.audience --people 1000000 --json figures.json
     python -m bench.audience --people 1000000 --home /data/audience
 
-People, five lists each, tags, fields and sources are made by SQL, in a project of their own beside a smaller one. Each
-page is fetched one after the other over a kept connection, 30 times after two that do not count. Exit 1: a page was
-refused. A room adds its pages to PAGES: a name, and the path with the placeholders of `Audience`.
+People, five lists each, tags, fields and sources are made by SQL, in a project of their own beside a smaller one, and
+around them what bench.surroundings has. The pages of ROOMS are found by introspection, those of the operator's list in
+the reports process; PAGES are further states of the table. Each is fetched one after the other over a kept connection,
+30 times after two that do not count: its time, and what it cost apart from waiting (bench.history.cost). Exit 1: a page
+was refused, or nothing is known of what its URL names.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import os
 import platform
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -25,10 +28,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from bench import surroundings
 from bench.history import site, store
+from bench.history.cost import Meter
 from bench.history.timing import Timed, timed
+from tests.flows.world import doors
 
-RUNS = 30
 SLOW_MS = 200
 LISTS, TAGS, LISTS_EACH = 12, 40, 5
 PEOPLE = "/projects/{slug}/subscribers"
@@ -61,13 +66,30 @@ PAGES: dict[str, str] = {
     "filter_days": PEOPLE + "?since=2025-03-01&until=2025-03-02",
     "filter_everything": PEOPLE
     + "?q=gmail&list={list_id}&tag={tag_id}&status=subscribed&source=import:3&since=2025-01-01",
-    "person": PEOPLE + "/{subscriber_id}",
-    "lists": "/projects/{slug}/lists",
-    "list": "/projects/{slug}/lists/{list_id}",
-    "fields": PEOPLE + "/fields",
-    "tags": PEOPLE + "/tags",
-    "bulk": PEOPLE + "/bulk?act=tag_add&all=1&list={list_id}",
-    "duplicates": PEOPLE + "/duplicates",
+}  # fmt: skip
+
+
+#: Routes whose pages are this issue's: each is found by introspection, with what it names.
+ROOMS = (
+    "lists.", "segments.", "suppression.", "imports.", "signup.", "preferences.", "privacy.", "exports.",
+    "stats.growth", "stats.list", "campaigns.recipients", "campaigns.people", "admin.stop_list",
+)  # fmt: skip
+#: What is no page.
+FILES = (".csv", "/file", "look.css")
+#: Pages that need a query to be what they are.
+QUERIES = {
+    "lists.bulk": "?act=tag_add&all=1&list={list_id}",
+    "lists.subscriber_merge": "?with={other_email}",
+    "lists.subscriber_field": "?name=age",
+}
+#: The builder's form as a script sends it at each change: the sentence, the live count and the sample.
+BUILDERS = {
+    "field_and_domain": {"match": "all", "r0-field": "fields.age", "r0-op": "gt", "r0-value": "40",
+                         "r1-field": "domain", "r1-op": "is", "r1-value": "gmail.com"},
+    "two_activities": {"match": "all", "r0-field": "opened", "r0-op": "did", "r0-days": "30", "r0-scope": "any",
+                       "r1-field": "clicked", "r1-op": "did_not", "r1-days": "90", "r1-scope": "any"},
+    "last_ten_campaigns": {"match": "all", "r0-field": "sent", "r0-op": "did", "r0-scope": "last", "r0-last": "10",
+                             "r1-field": "opened", "r1-op": "did_not", "r1-scope": "last", "r1-last": "10"},
 }  # fmt: skip
 
 
@@ -83,6 +105,7 @@ class Audience:
     rare_tag_id: int
     subscriber_id: int
     email: str
+    other_email: str
     late_cursor: str
 
 
@@ -140,6 +163,7 @@ def main() -> int:
     )
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--home", type=Path, help="keep the people there, and use those who are there already")
+    parser.add_argument("--runs", type=int, default=30, help="answers of each page that are timed")
     parser.add_argument("--only", default="", help="only pages with this in their name")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -150,7 +174,7 @@ def main() -> int:
         home = given.home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailhub-bench-")))
         server = stack.enter_context(store.opened(home.resolve()))
         url = people_of(server, given.people, figures)
-        faults = measure(url, home.resolve() / "site", figures, given.only)
+        faults = measure(server, url, home.resolve() / "site", figures, given.only, given.runs)
     for fault in faults:
         print(f"  {fault}")
     figures["pages_refused"] = len(faults)
@@ -234,7 +258,7 @@ def find(url: str) -> Audience:
             SELECT p.id, p.slug, (SELECT min(id) FROM mailing_list WHERE project_id = p.id),
                 (SELECT max(id) FROM mailing_list WHERE project_id = p.id),
                 (SELECT min(id) FROM tag WHERE project_id = p.id), (SELECT max(id) FROM tag WHERE project_id = p.id),
-                s.id, s.email
+                s.id, s.email, (SELECT o.email FROM subscriber AS o WHERE o.project_id = p.id AND o.id = s.id + 1)
             FROM project AS p
             JOIN subscriber AS s ON s.project_id = p.id
                 AND s.id = (SELECT max(id) / 2 FROM subscriber WHERE project_id = p.id)
@@ -245,35 +269,117 @@ def find(url: str) -> Audience:
     return Audience(*row, late_cursor=cursor(row[6] + 1))
 
 
-def measure(url: str, home: Path, figures: dict[str, Any], only: str = "") -> list[str]:
+def measure(
+    server: store.Store, url: str, home: Path, figures: dict[str, Any], only: str = "", runs: int = 30
+) -> list[str]:
     """Time every page; gives a sentence for each that could not be had."""
     about = find(url)
+    named = surroundings.furnish(url, home, about.slug, about.subscriber_id)
     faults: list[str] = []
-    found: list[tuple[str, Timed, int]] = []
-    with site.serving(url, home, about.project_id) as running:
-        here = running["site"]
-        connection = http.client.HTTPConnection("127.0.0.1", here.port, timeout=120)
-        for name, pattern in PAGES.items():
-            if only not in name:
-                continue
-            path = pattern.format(**about.__dict__)
-            status, size = here.get(connection, path)
-            if status != 200:
-                faults.append(f"{name}: {path} answers {status}")
-                continue
-            found.append((name, timed(partial(here.get, connection, path), runs=RUNS), size))
-    show(found)
-    for name, taken, _size in found:
-        figures[f"{name}_p50_ms"], figures[f"{name}_p95_ms"] = taken.median_ms, taken.p95_ms
+    found: list[Page] = []
+    with contextlib.ExitStack() as stack:
+        running = stack.enter_context(site.serving(url, home, about.project_id))
+        watching = stack.enter_context(store.connect(server.url))
+        for process, wanted in asked(url, home, about, named, faults).items():
+            here = running[process]
+            meter = Meter(watching, url.rpartition("/")[2].partition("?")[0], here.pid, f"mailhub {process}")
+            connection = http.client.HTTPConnection("127.0.0.1", here.port, timeout=120)
+            for name, (path, form) in wanted.items():
+                if only not in name:
+                    continue
+                call = partial(here.get, connection, path)
+                if form is not None:
+                    call = partial(here.post, connection, path, form)
+                status, size = call()
+                if status != 200:
+                    faults.append(f"{name}: {path} answers {status}")
+                    continue
+                found.append(costed(name, size, call, meter, runs))
+                print(found[-1].line, flush=True)
+    slow = [page.name for page in found if page.taken.p95_ms > SLOW_MS]
+    print(f"{len(found)} pages, {len(slow)} above {SLOW_MS} ms: {', '.join(slow) or 'none'}")
+    for page in found:
+        figures |= page.figures
     figures["load_average_after"] = round(os.getloadavg()[0], 1)
     return faults
 
 
-def show(found: list[tuple[str, Timed, int]]) -> None:
-    """The table; slow ones are marked."""
-    for name, taken, size in found:
-        mark = "  slow" if taken.p95_ms > SLOW_MS else ""
-        print(f"{name:32} {taken.median_ms:8.1f} ms {taken.p95_ms:8.1f} ms p95 {size / 1000:8.1f} kB{mark}")
+@dataclass(frozen=True)
+class Page:
+    """What was found of one page; the costs are those of one answer."""
+
+    name: str
+    size: int
+    taken: Timed
+    server_ms: float
+    database_ms: float | None
+    statements: int | None
+
+    @property
+    def line(self) -> str:
+        mark = "  slow" if self.taken.p95_ms > SLOW_MS else ""
+        database = "-" if self.database_ms is None else f"{self.database_ms:.1f}"
+        return (
+            f"{self.name:32} {self.taken.median_ms:8.1f} ms {self.taken.p95_ms:8.1f} p95, processor"
+            f" {self.server_ms:6.1f} + {database:>6} ms, {self.statements or '-':>3} statements,"
+            f" {self.size / 1000:6.1f} kB{mark}"
+        )
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        return {
+            f"{self.name}_p50_ms": self.taken.median_ms,
+            f"{self.name}_p95_ms": self.taken.p95_ms,
+            f"{self.name}_server_cpu_ms": self.server_ms,
+            f"{self.name}_database_cpu_ms": self.database_ms,
+            f"{self.name}_statements": self.statements,
+        }
+
+
+def costed(name: str, size: int, call: Callable[[], Any], meter: Meter, runs: int) -> Page:
+    """Times and costs of a page that has been asked for before."""
+    call()
+    before = meter.read()
+    taken = timed(call, runs=runs)
+    after = meter.read()
+    # `timed` calls once or twice before it begins to count.
+    calls = taken.runs + (2 if taken.median_ms < 1000 else 1)
+    database, statements = None, None
+    if after.database_ms is not None and before.database_ms is not None:
+        database = round((after.database_ms - before.database_ms) / calls, 1)
+    if after.statements is not None and before.statements is not None:
+        statements = round((after.statements - before.statements) / calls)
+    return Page(name, size, taken, round((after.server_ms - before.server_ms) / calls, 1), database, statements)
+
+
+def asked(
+    url: str, home: Path, about: Audience, named: dict[str, Any], faults: list[str]
+) -> dict[str, dict[str, tuple[str, dict[str, str] | None]]]:
+    """Process → name → (path, the form that is sent to it or None): PAGES, and every page of ROOMS by introspection."""
+    found: dict[str, dict[str, tuple[str, dict[str, str] | None]]] = {
+        "site": {name: (pattern.format(**about.__dict__), None) for name, pattern in PAGES.items()},
+        "reports": {},
+    }
+    more = {"subscriber_id": str(about.subscriber_id), "list_id": str(about.list_id), "tag_id": str(about.tag_id)}
+    for process, registry in site.registries(url, home).items():
+        for door in doors(registry):
+            if not door.route.startswith(ROOMS) or door.method != "GET" or door.target or door.pattern.endswith(FILES):
+                continue
+            path = surroundings.path_of(door, named, more)
+            if path is None:
+                faults.append(f"{door.route}: something of {door.pattern} is not known")
+                continue
+            found[process][door.route] = (path + QUERIES.get(door.route, "").format(**about.__dict__), None)
+        registry.engine.dispose()
+        registry.reading_engine.dispose()
+    for name, number in named["segments"].items():
+        base, word = f"/projects/{about.slug}/segments/{number}", name.replace(" ", "_").replace(",", "")
+        found["site"][f"segment_{word}"] = (base, None)
+        found["site"][f"segment_why_{word}"] = (f"{base}?q={about.email}", None)
+        found["site"][f"segment_people_{word}"] = (f"{base}/people", None)
+    for word, form in BUILDERS.items():
+        found["site"][f"builder_{word}"] = (f"/projects/{about.slug}/segments/preview", form)
+    return found
 
 
 if __name__ == "__main__":

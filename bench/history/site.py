@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import http.client
 import socket
 import subprocess
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 
@@ -23,6 +26,8 @@ from mailhub.models import Membership, Role, User, WebSession
 from mailhub.security.secrets import digest, new_token
 from tests.conftest import raw_settings
 
+#: From which the tokens of forms are derived.
+SECRET_KEY = raw_settings("", Path())["mailhub.secret_key"]
 #: Process → the cookie of its sessions.
 COOKIES = {"site": "mailhub", "reports": "mailhub-reports"}
 
@@ -34,10 +39,23 @@ class Process:
     name: str
     port: int
     cookie: str
+    pid: int
 
     def get(self, connection: http.client.HTTPConnection, path: str) -> tuple[int, int]:
         """Status and bytes of a page, read to its end over a connection that is kept."""
         connection.request("GET", path, headers={"Cookie": self.cookie, "Accept": "text/html"})
+        answer = connection.getresponse()
+        return answer.status, len(answer.read())
+
+    def post(self, connection: http.client.HTTPConnection, path: str, form: dict[str, str]) -> tuple[int, int]:
+        """The same for a form, with the token that every form has."""
+        token = hmac.new(SECRET_KEY.encode(), b"csrf:" + self.cookie.partition("=")[2].encode(), hashlib.sha256)
+        connection.request(
+            "POST",
+            path,
+            urlencode(form | {"csrf_token": token.hexdigest()}),
+            {"Cookie": self.cookie, "Accept": "text/html", "Content-Type": "application/x-www-form-urlencoded"},
+        )
         answer = connection.getresponse()
         return answer.status, len(answer.read())
 
@@ -61,6 +79,7 @@ def serving(url: str, home: Path, project_id: int) -> Iterator[dict[str, Process
     token = {name: new_token() for name in COOKIES}
     _sign_in(url, project_id, token)
     ports = {name: _free_port() for name in COOKIES}
+    pids: dict[str, int] = {}
     ini = home / "pages.ini"
     ini.write_text(_ini(settings(url, home), ports), encoding="utf-8")
     with contextlib.ExitStack() as stack:
@@ -72,9 +91,10 @@ def serving(url: str, home: Path, project_id: int) -> Iterator[dict[str, Process
                  f"--server-name={section}"],
                 stdout=log, stderr=log,
             )  # fmt: skip
+            pids[name] = child.pid
             stack.callback(_end, child)
             _until_it_answers(ports[name], child, home / "pages.log")
-        yield {name: Process(name, ports[name], f"{COOKIES[name]}={token[name]}") for name in COOKIES}
+        yield {name: Process(name, ports[name], f"{COOKIES[name]}={token[name]}", pids[name]) for name in COOKIES}
 
 
 def _sign_in(url: str, project_id: int, token: dict[str, str]) -> None:

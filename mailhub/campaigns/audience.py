@@ -37,6 +37,9 @@ LEFT_OUT = tuple(
     reason.value
     for reason in (SkipReason.UNSUBSCRIBED, SkipReason.SUPPRESSED, SkipReason.EXCLUDED, SkipReason.PAUSED)
 )
+#: A page counts at most so many people before it is shown; of more the number comes after it. 100,000 people take
+#: 25 ms of processor.
+MOST_COUNTED_AT_ONCE = 100_000
 
 
 class SegmentBroken(Exception):
@@ -269,6 +272,21 @@ def count_audience(
     by_reason = {reason: int(n) for reason, n in rows}
     left = {reason: by_reason[reason] for reason in LEFT_OUT if by_reason.get(reason)}
     return AudienceCount(sum(by_reason.values()), left)
+
+
+def is_large(dbsession: Session, project_id: int, chosen: Chosen) -> bool:
+    """Whether counting may take longer than a page should: by the counters, without looking at anybody."""
+    if not chosen.anybody:
+        return False
+    if chosen.not_segments and not chosen.segments:
+        # Who is in a segment may have to be asked of everybody, however small the lists are.
+        chosen = Chosen(chosen.lists, chosen.not_segments)
+    return _upper_bound(dbsession, project_id, chosen) > MOST_COUNTED_AT_ONCE
+
+
+def estimate(dbsession: Session, project_id: int, chosen: Chosen) -> AudienceCount:
+    """At most so many, by the counters."""
+    return AudienceCount(_upper_bound(dbsession, project_id, chosen), exact=False)
 
 
 def _upper_bound(dbsession: Session, project_id: int, chosen: Chosen) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,15 +108,22 @@ def forget(dbsession: Session, project_id: int, campaign_id: int) -> None:
         dbsession.execute(delete(table).where(table.project_id == project_id, table.campaign_id == campaign_id))
 
 
-def known(dbsession: Session, project_id: int, chosen: Chosen) -> Chosen:
-    """What of it is in the project and in use: archived lists and segments are left out."""
+def known(dbsession: Session, project_id: int, chosen: Chosen, *, archived: bool = False) -> Chosen:
+    """What of it is in the project and in use; archived lists and segments count only as left out, or with `archived`.
+
+    Somebody who was to be left out is so still: nobody gets a letter because a list was put away.
+    """
     lists = _known(dbsession, MailingList, project_id, (*chosen.lists, *chosen.not_lists))
     segments = _known(dbsession, Segment, project_id, (*chosen.segments, *chosen.not_segments))
+
+    def among(found: Mapping[int, bool], wanted: Sequence[int], also_archived: bool) -> tuple[int, ...]:
+        return tuple(sorted(one for one in {*wanted} & found.keys() if also_archived or not found[one]))
+
     return Chosen(
-        tuple(sorted(lists.intersection(chosen.lists))),
-        tuple(sorted(segments.intersection(chosen.segments))),
-        tuple(sorted(lists.intersection(chosen.not_lists))),
-        tuple(sorted(segments.intersection(chosen.not_segments))),
+        among(lists, chosen.lists, archived),
+        among(segments, chosen.segments, archived),
+        among(lists, chosen.not_lists, True),
+        among(segments, chosen.not_segments, True),
     )
 
 
@@ -140,11 +147,12 @@ def segment_choices(dbsession: Session, project_id: int, *, also: Iterable[int] 
     return [SegmentChoice(*row) for row in rows]
 
 
-def _known(dbsession: Session, table: Any, project_id: int, ids: Sequence[int]) -> set[int]:
+def _known(dbsession: Session, table: Any, project_id: int, ids: Sequence[int]) -> dict[int, bool]:
+    """Those that are there, and whether they are archived."""
     if not ids:
-        return set()
-    found = select(table.id).where(table.project_id == project_id, table.id.in_(ids), table.archived_at.is_(None))
-    return set(dbsession.scalars(found))
+        return {}
+    found = select(table.id, table.archived_at.is_not(None)).where(table.project_id == project_id, table.id.in_(ids))
+    return {number: bool(is_archived) for number, is_archived in dbsession.execute(found)}
 
 
 def _name(kind: str, side: str) -> str:

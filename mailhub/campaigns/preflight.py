@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from sqlalchemy import ColumnElement, and_, case, func, literal, select
 from sqlalchemy.orm import Session
@@ -57,25 +57,25 @@ def examine(dbsession: Session, project: Project, campaign: Campaign) -> Report:
 
 
 def _recipients(chosen: Chosen, people: AudienceCount) -> Iterator[Check]:
-    at = {"step": "recipients", "field": "list_ids"}
+    at = partial(Check, "recipients", step="recipients", field="list_ids")
     if not chosen.anybody:
         text_ = _("No list and no segment is chosen: nobody would get the letter.")
-        yield Check("recipients", "block", text_, **at)  # type: ignore[arg-type]
+        yield at("block", text_)
     elif people.broken:
         text_ = _(
             "The segment “${name}” asks for something that is not there any more. Mend it, or choose another.",
             mapping={"name": people.broken},
         )
-        yield Check("recipients", "block", text_, **at)  # type: ignore[arg-type]
+        yield at("block", text_)
     elif people.reachable <= 0:
         text_ = _("Nobody of the chosen people can get a letter.")
-        yield Check("recipients", "block", text_, **at)  # type: ignore[arg-type]
+        yield at("block", text_)
     elif not people.exact:
         text_ = _("Counting takes long: at most ${n} people get the letter.", mapping={"n": f"{people.chosen:,}"})
-        yield Check("recipients", "ok", text_, **at)  # type: ignore[arg-type]
+        yield at("ok", text_)
     else:
         text_ = _("Recipients: ${n}.", mapping={"n": f"{people.reachable:,}"})
-        yield Check("recipients", "ok", text_, **at)  # type: ignore[arg-type]
+        yield at("ok", text_)
 
 
 def _sender(project: Project, sender: Sender | None) -> Iterator[Check]:

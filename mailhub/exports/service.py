@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pyramid.request import Request
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mailhub.background import service as background
@@ -86,13 +86,13 @@ class Listed:
 def listed(dbsession: Session, project_id: int, *, most: int = 50) -> list[Listed]:
     """The project's exports, the newest first."""
     found = (
-        select(ProjectJob, User.email)
+        select(ProjectJob, func.coalesce(func.nullif(User.name, ""), User.email, ""))
         .outerjoin(User, User.id == ProjectJob.requested_by)
         .where(ProjectJob.project_id == project_id, ProjectJob.kind == KIND)
         .order_by(ProjectJob.id.desc())
         .limit(most)
     )
-    return [Listed(job, wanted_of(job.parameters), by or "") for job, by in dbsession.execute(found)]
+    return [Listed(job, wanted_of(job.parameters), by) for job, by in dbsession.execute(found)]
 
 
 def is_open(job: ProjectJob) -> bool:

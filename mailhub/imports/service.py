@@ -21,7 +21,7 @@ from mailhub.imports.person import EMAIL, OWN_TARGETS, SEVERAL
 from mailhub.imports.reading import NotACsv
 from mailhub.imports.rules import Rules
 from mailhub.lists import consents
-from mailhub.lists.fields import TooManyFields, clean_field_name, declare_fields
+from mailhub.lists.fields import TooManyFields, clean_field_name, declare_fields, has_room
 from mailhub.models import FieldType, ImportList, ImportRejectedRow, ImportState, MailingList, SubscriberImport
 from mailhub.settings import Settings
 from mailhub.web.i18n import _
@@ -34,6 +34,7 @@ CANCELLED, INTERNAL = "cancelled", "internal"
 RESUMABLE = (CANCELLED, INTERNAL)
 #: What the person who imports states; the journal keeps the sentence with the import.
 CONSENT = _("Everybody in this file has agreed to get these letters.")
+TOO_MANY_FIELDS = _("The project has too many fields already. Ignore some columns.")
 #: `error` of an import whose file was deleted, as an erased person's address stood in it (mailhub.privacy.files).
 ERASED = "erased"
 #: Why a file is not there any more, by `error`.
@@ -218,6 +219,8 @@ def save_mapping(
 ) -> None:
     """What the columns mean; `new` are fields that the import is to make, by name. Raises MappingRefused."""
     clean = check_mapping(row.headers, mapping)
+    if not has_room(dbsession, row.project_id, [target for target in clean.values() if target not in OWN_TARGETS]):
+        raise MappingRefused({"": TOO_MANY_FIELDS})
     made = {name: field for name, field in (new or {}).items() if name in clean.values()}
     row.mapping = clean
     kept = {name: value for name, value in row.reading.items() if name not in _MEANINGS}
@@ -325,7 +328,7 @@ def start(dbsession: Session, row: SubscriberImport) -> bool:
             choices={name: one["choices"] for name, one in new.items()},
         )
     except TooManyFields:
-        raise MappingRefused({"": _("The project has too many fields already. Ignore some columns.")}) from None
+        raise MappingRefused({"": TOO_MANY_FIELDS}) from None
     if made:
         row.reading = row.reading | {MADE: made}
         dbsession.flush()

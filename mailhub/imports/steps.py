@@ -29,7 +29,7 @@ from mailhub.imports.person import (
 from mailhub.imports.reading import CSV, DELIMITERS, ENCODINGS, NotACsv, Reading
 from mailhub.imports.rules import Rules
 from mailhub.lists.fields import known_fields
-from mailhub.models import FieldType, SubscriberField, SubscriberImport
+from mailhub.models import FieldType, SubscriberImport
 from mailhub.web import forms
 from mailhub.web.i18n import _, translate
 
@@ -117,7 +117,7 @@ class Choice:
 
     column: Column
     chosen: str
-    options: tuple[tuple[str, Any], ...]
+    options: tuple[tuple[str, str], ...]
 
 
 def choices_of(
@@ -127,6 +127,10 @@ def choices_of(
     known = known_fields(request.dbsession, project_id=row.project_id)
     names = {field.name for field in known}
     columns = guess_columns(head, known)
+    # Of a wide file in a project with many fields there are thousands of options: what they share is made once.
+    shared = [(target, translate(request, label)) for target, label in MEANINGS]
+    shared += [(FIELD + one.name, translate(request, _("Field: ${name}"), name=one.label or one.name)) for one in known]
+    types = {kind.value: translate(request, label) for kind, label in TYPES.items()}
     found = []
     for column in columns:
         if given is not None:
@@ -135,7 +139,7 @@ def choices_of(
             chosen = _saved(row, column, names)
         else:
             chosen = _guessed(column)
-        found.append(Choice(column, chosen, _options(request, column, known)))
+        found.append(Choice(column, chosen, (*shared, *_new_options(request, column, types))))
     return found
 
 
@@ -154,20 +158,13 @@ def _saved(row: SubscriberImport, column: Column, names: set[str]) -> str:
     return NEW + str(row.reading.get("new", {}).get(target, {}).get("type", FieldType.TEXT))
 
 
-def _options(request: Request, column: Column, known: Sequence[SubscriberField]) -> tuple[tuple[str, Any], ...]:
-    options: list[tuple[str, Any]] = list(MEANINGS)
-    options += [
-        (FIELD + one.name, translate(request, _("Field: ${name}"), name=one.label or one.name)) for one in known
+def _new_options(request: Request, column: Column, types: Mapping[str, str]) -> list[tuple[str, str]]:
+    if not column.field or column.is_known:
+        return []
+    return [
+        (NEW + kind, translate(request, _("New field “${name}”: ${type}"), name=column.field, type=name))
+        for kind, name in types.items()
     ]
-    if column.field and not column.is_known:
-        options += [
-            (
-                NEW + kind,
-                translate(request, _("New field “${name}”: ${type}"), name=column.field, type=translate(request, text)),
-            )
-            for kind, text in TYPES.items()
-        ]
-    return tuple(options)
 
 
 def mapping_of(choices: Sequence[Choice]) -> tuple[dict[str, str], dict[str, service.NewField]]:

@@ -20,7 +20,7 @@ STANDARD: Mapping[str, Any] = {
     "status": _("Status"),
     "lists": _("Lists"),
     "tags": _("Tags"),
-    "source": _("Source"),
+    "source": pgettext("person", "Source"),
     "added": _("Added"),
     "changed": _("Changed"),
 }

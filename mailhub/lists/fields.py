@@ -23,6 +23,7 @@ __all__ = [
     "declare_fields",
     "ensure_fields",
     "fields_of",
+    "has_room",
     "known_fields",
     "read_value",
     "show_value",
@@ -116,6 +117,12 @@ def _type_of(value: Any) -> FieldType:
     if isinstance(value, bool):
         return FieldType.BOOLEAN
     return FieldType.NUMBER if isinstance(value, int | float) else FieldType.TEXT
+
+
+def has_room(dbsession: Session, project_id: int, names: Sequence[str]) -> bool:
+    """Whether the project may have all of these fields besides those that it has: MAX_FIELDS at most."""
+    known = set(dbsession.scalars(select(SubscriberField.name).where(SubscriberField.project_id == project_id)))
+    return len(known.union(names)) <= MAX_FIELDS or known.issuperset(names)
 
 
 def declare_fields(

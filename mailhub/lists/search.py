@@ -69,6 +69,8 @@ class Search:
 
     def __init__(self, dbsession: Session, scope: Scope, wanted: PeopleFilter) -> None:
         self.dbsession, self.scope, self.wanted = dbsession, scope, wanted
+        #: The first windows have been walked through without filling a page, so that those who fit are few there.
+        self._thin = False
 
     def page(self, *, sort: str = "-added", after: str | None = None, limit: int = 50) -> Page[Subscriber]:
         """A page of people. `after` is a cursor of the same sort; a foreign one shows the first page.
@@ -78,6 +80,7 @@ class Search:
         order = self._order(sort)
         place = _place(order, after)
         rows = self._found(order, place, limit + 1)
+        self._thin = self._thin and place is None and limit <= COUNT_LIMIT // 20
         if len(rows) <= limit:
             return Page(rows, None)
         keys = [getattr(rows[limit - 1], key.key) for key in order.keys]
@@ -90,14 +93,15 @@ class Search:
         known = self._counted
         if known is not None:
             return Total(known)
-        order, size = self._order("-added"), WINDOWS[1]
-        n = self._count(self._window(order, None, size))
-        if n > COUNT_LIMIT:
-            return Total(COUNT_LIMIT, True)
-        if self._edge(order, None, size) is None:
-            return Total(n)
-        if n > COUNT_LIMIT // 20 or not self._is_rare:
-            return Total(n, True)
+        if not (self._thin and self._is_rare):
+            order, size = self._order("-added"), WINDOWS[1]
+            n = self._count(self._window(order, None, size))
+            if n > COUNT_LIMIT:
+                return Total(COUNT_LIMIT, True)
+            if self._edge(order, None, size) is None:
+                return Total(n)
+            if n > COUNT_LIMIT // 20 or not self._is_rare:
+                return Total(n, True)
         some = self._everybody().limit(COUNT_LIMIT + 1).subquery()
         n = int(self.dbsession.scalar(select(func.count()).select_from(some)) or 0)
         return Total(min(n, COUNT_LIMIT), n > COUNT_LIMIT)
@@ -144,6 +148,7 @@ class Search:
                 return found
             place, step = edge, step + 1
             if step == 2 and self._is_rare:
+                self._thin = True
                 return found + self._all_sorted(order, place, most - len(found))
 
     def _walk(self, order: Order, place: tuple[Any, ...] | None) -> Select[Any]:

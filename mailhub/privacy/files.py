@@ -1,4 +1,4 @@
-"""Files that may hold an address: uploads of imports, files of jobs. One that does is deleted."""
+"""Files that may hold an address: uploads, files of jobs, the operator's reports. One that does is deleted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from mailhub.background import service as background
-from mailhub.models import ImportState, ProjectJob, SubscriberImport
+from mailhub.jobs import files as reports
+from mailhub.models import ImportState, ProjectJob, ReportJob, SubscriberImport
 from mailhub.privacy.traces import Traces
 from mailhub.settings import Settings
 
@@ -24,7 +25,10 @@ _OPEN_IMPORTS = (ImportState.PENDING, ImportState.RUNNING)
 
 
 def clean(dbsession: Session, settings: Settings, project_id: int, traces: Traces) -> int:
-    """Delete the project's files in which an address stands; gives how many. Uploads still being read are left."""
+    """Delete the files in which an address stands; gives how many. What is still being read or written is left.
+
+    The operator's reports are of many projects: whichever person of that address one means, it can be made again.
+    """
     gone = 0
     for job in dbsession.scalars(
         select(ProjectJob).where(
@@ -49,6 +53,10 @@ def clean(dbsession: Session, settings: Settings, project_id: int, traces: Trace
         if _delete_if_held(folder / Path(row.stored_name).name, traces):
             # A draft cannot go on, nor can one that was stopped: their pages say why.
             row.error = "erased"
+            gone += 1
+    for report in dbsession.scalars(select(ReportJob).where(ReportJob.file != "", ReportJob.finished_at.is_not(None))):
+        if _delete_if_held(reports.path_of(settings, report.file), traces):
+            report.file, report.file_bytes = "", 0
             gone += 1
     dbsession.flush()
     return gone

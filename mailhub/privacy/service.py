@@ -25,9 +25,12 @@ from mailhub.models import (
     ErasureWay,
     GlobalSuppression,
     ImportState,
+    JobKind,
+    JobState,
     MailingList,
     Project,
     ProjectJob,
+    ReportJob,
     Subscriber,
     SubscriberImport,
     Subscription,
@@ -277,7 +280,12 @@ def follow(dbsession: Session, sealer: Sealer, erasure: Erasure, *, now: datetim
         ProjectJob.state.in_(background.OPEN),
         ProjectJob.kind != KIND,
     )
-    if dbsession.scalar(select(or_(importing.exists(), working.exists()))):
+    reporting = select(ReportJob.id).where(
+        ReportJob.kind == JobKind.RECIPIENTS,
+        ReportJob.created_at <= erasure.erased_at,
+        ReportJob.state.in_((JobState.PENDING, JobState.RUNNING)),
+    )
+    if dbsession.scalar(select(or_(importing.exists(), working.exists(), reporting.exists()))):
         return False
     return not raw.still_flying(dbsession, erasure.project_id, erasure.erased_at)
 

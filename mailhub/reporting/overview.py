@@ -31,7 +31,11 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class CampaignNumbers:
-    """A started campaign and its numbers. Rates are people per letter sent; `all_*` are with machines."""
+    """A started campaign and its numbers. Rates are people per letter sent; `all_*` are with machines.
+
+    Those of opens and clicks are of the letters of which it is told who did it, `sent_by_name`: without those whose
+    hits are counted for nobody (`sent_aggregate`) or not at all (`sent_untracked`).
+    """
 
     campaign_id: int
     name: str
@@ -45,6 +49,17 @@ class CampaignNumbers:
     unique_machine_opened: int
     unique_machine_redirected: int
     counts: Counts
+    sent_aggregate: int = 0
+    sent_untracked: int = 0
+
+    @property
+    def sent_by_name(self) -> int:
+        return max(0, self.sent_tracked - self.sent_aggregate)
+
+    @property
+    def sent_tracked(self) -> int:
+        """Letters whose hits are counted, for somebody or for nobody."""
+        return max(0, self.counts.sent - self.sent_untracked)
 
     @property
     def human_opened(self) -> int:
@@ -57,19 +72,19 @@ class CampaignNumbers:
 
     @property
     def open_rate(self) -> float | None:
-        return share(self.human_opened, self.counts.sent)
+        return share(self.human_opened, self.sent_by_name)
 
     @property
     def all_open_rate(self) -> float | None:
-        return share(self.unique_opened, self.counts.sent)
+        return share(self.unique_opened, self.sent_by_name)
 
     @property
     def click_rate(self) -> float | None:
-        return share(self.human_redirected, self.counts.sent)
+        return share(self.human_redirected, self.sent_by_name)
 
     @property
     def all_click_rate(self) -> float | None:
-        return share(self.unique_redirected, self.counts.sent)
+        return share(self.unique_redirected, self.sent_by_name)
 
     @property
     def unsubscribe_rate(self) -> float | None:
@@ -150,7 +165,7 @@ def _campaign(row: Row[Any]) -> CampaignNumbers:
     return CampaignNumbers(
         row.campaign_id, row.name, row.subject, row.state, row.is_archived, row.started_at, row.audience,
         row.unique_opened, row.unique_redirected, row.unique_machine_opened, row.unique_machine_redirected,
-        _counts(row),
+        _counts(row), row.sent_aggregate, row.sent_untracked,
     )  # fmt: skip
 
 

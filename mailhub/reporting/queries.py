@@ -186,7 +186,8 @@ class CampaignReport:
 
 @dataclass(frozen=True, slots=True)
 class CampaignSummary:
-    """A campaign's row in the table of campaigns. Rates are people per letter sent."""
+    """A campaign's row in the table of campaigns. Rates are people per letter sent; those of opens and clicks are of
+    the letters of which it is told who did it, without `sent_nameless`."""
 
     campaign_id: int
     audience: int
@@ -203,14 +204,15 @@ class CampaignSummary:
     unique_machine_redirected: int
     bounced: int
     unsubscribed: int
+    sent_nameless: int = 0
 
     @property
     def open_rate(self) -> float | None:
-        return share(self.unique_opened - self.unique_machine_opened, self.sent)
+        return share(self.unique_opened - self.unique_machine_opened, self.sent - self.sent_nameless)
 
     @property
     def click_rate(self) -> float | None:
-        return share(self.unique_redirected - self.unique_machine_redirected, self.sent)
+        return share(self.unique_redirected - self.unique_machine_redirected, self.sent - self.sent_nameless)
 
     @property
     def unsubscribe_rate(self) -> float | None:
@@ -219,7 +221,7 @@ class CampaignSummary:
 
 @dataclass(frozen=True, slots=True)
 class RecentCampaign:
-    """A started campaign on the project's home page. Rates are people per letter sent."""
+    """A started campaign on the project's home page. Rates are as those of `CampaignSummary`."""
 
     campaign_id: int
     name: str
@@ -238,6 +240,7 @@ class RecentCampaign:
     unique_machine_opened: int
     unique_machine_redirected: int
     unsubscribed: int
+    sent_nameless: int = 0
 
     @property
     def settled(self) -> int:
@@ -246,11 +249,11 @@ class RecentCampaign:
 
     @property
     def open_rate(self) -> float | None:
-        return share(self.unique_opened - self.unique_machine_opened, self.sent)
+        return share(self.unique_opened - self.unique_machine_opened, self.sent - self.sent_nameless)
 
     @property
     def click_rate(self) -> float | None:
-        return share(self.unique_redirected - self.unique_machine_redirected, self.sent)
+        return share(self.unique_redirected - self.unique_machine_redirected, self.sent - self.sent_nameless)
 
     @property
     def unsubscribe_rate(self) -> float | None:

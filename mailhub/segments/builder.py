@@ -98,35 +98,47 @@ def _leaf(node: Mapping[str, Any]) -> DraftLeaf:
     )  # fmt: skip
 
 
-def act(draft: Draft, deed: str) -> None:
-    """Do what a button says: `add`, `group`, `add-r1`, `remove-r0`, `remove-r1-r0`; anything else changes nothing."""
+def act(draft: Draft, deed: str) -> str:
+    """Do what a button says: `add`, `group`, `add-r1`, `remove-r0`, `remove-r1-r0`; anything else changes nothing.
+
+    Gives the id of the input at which whoever works with the keyboard goes on: the new rule, or what stands where one
+    was removed. Empty: where they are.
+    """
     name, _dash, place = deed.partition("-")
     numbers = [int(part[1:]) for part in place.split("-") if re.fullmatch(r"r\d{1,3}", part)]
     if name == "remove":
-        _remove(draft, numbers)
-    elif draft.size >= MAX_NODES:
-        return
-    elif name == "add" and not numbers:
+        return _remove(draft, numbers)
+    if draft.size >= MAX_NODES:
+        return ""
+    if name == "add" and not numbers:
         draft.rules.append(DraftLeaf())
-    elif name == "add" and numbers[0] < len(draft.rules):
+        return f"f-r{len(draft.rules) - 1}-field"
+    if name == "add" and numbers[0] < len(draft.rules):
         group = draft.rules[numbers[0]]
         if isinstance(group, DraftGroup):
             group.rules.append(DraftLeaf())
-    elif name == "group":
+            return f"f-r{numbers[0]}-r{len(group.rules) - 1}-field"
+    if name == "group":
         draft.rules.append(DraftGroup(rules=[DraftLeaf(), DraftLeaf()]))
+        return f"f-r{len(draft.rules) - 1}-r0-field"
+    return ""
 
 
-def _remove(draft: Draft, numbers: list[int]) -> None:
+def _remove(draft: Draft, numbers: list[int]) -> str:
     if not numbers or numbers[0] >= len(draft.rules):
-        return
+        return ""
+    group = draft.rules[numbers[0]]
+    if len(numbers) == 2 and isinstance(group, DraftGroup) and numbers[1] < len(group.rules):
+        del group.rules[numbers[1]]
+        if group.rules:
+            return f"f-r{numbers[0]}-r{min(numbers[1], len(group.rules) - 1)}-field"
+        numbers = numbers[:1]
     if len(numbers) == 1:
         del draft.rules[numbers[0]]
-        return
-    group = draft.rules[numbers[0]]
-    if isinstance(group, DraftGroup) and numbers[1] < len(group.rules):
-        del group.rules[numbers[1]]
-        if not group.rules:
-            del draft.rules[numbers[0]]
+    if not draft.rules:
+        return "add-rule"
+    place = min(numbers[0], len(draft.rules) - 1)
+    return f"f-r{place}-{'match' if isinstance(draft.rules[place], DraftGroup) else 'field'}"
 
 
 def settle(draft: Draft, catalog: Catalog) -> None:

@@ -72,7 +72,7 @@ def _posted(context: ProjectContext, request: Request, segment: Segment | None) 
     fields = list(request.POST.items())
     deed = request.POST.get("do", "save")
     draft = builder.read(fields)
-    builder.act(draft, deed)
+    focus = builder.act(draft, deed)
     offered = offer(request.dbsession, context.project.id, _rough(draft))
     builder.settle(draft, offered.catalog)
     values = {name: value for name, value in fields if name in ("name", "description", "revision")}
@@ -80,7 +80,7 @@ def _posted(context: ProjectContext, request: Request, segment: Segment | None) 
     if deed != "save":
         shown = _preview(request, document, offered.catalog) if deed == "preview" else None
         htmx.trigger(request, "segment:changed")
-        return _page(request, draft, values, {}, segment, offered=offered, preview=shown)
+        return _page(request, draft, values, {}, segment, offered=offered, preview=shown, focus=focus)
     return _save(context, request, segment, draft, values, document, offered)
 
 
@@ -172,6 +172,7 @@ def _page(
     *,
     offered: Any = None,
     preview: Any = None,
+    focus: str = "",
 ) -> dict[str, Any]:
     offered = offered or offer(request.dbsession, request.project.id, {})
     builder.settle(draft, offered.catalog)
@@ -182,4 +183,5 @@ def _page(
         "segment": segment,
         "offer": offered,
         "preview": preview,
+        "focus": focus,
     }

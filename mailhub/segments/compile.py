@@ -22,12 +22,13 @@ from mailhub.suppression.service import suppressed_clause
 Condition = ColumnElement[bool]
 
 
-def condition(project_id: int, tree: Tree, now: datetime) -> Condition:
+def condition(project_id: int, tree: Tree, now: datetime, *, one: bool = False) -> Condition:
     """Who is in the segment at `now`, as a condition over `Subscriber`; it holds the project itself.
 
     Relative days are counted back from `now`, and "the last campaigns" are those that were started before it.
+    `one`: it is asked about a single person by id; the answer is the same, the way there another.
     """
-    inside = [_rule(project_id, rule, tree.zone, now) for rule in tree.rules]
+    inside = [_rule(project_id, rule, tree.zone, now, one) for rule in tree.rules]
     return and_(Subscriber.project_id == project_id, _joined(tree.match, inside))
 
 
@@ -36,16 +37,19 @@ def select_ids(project_id: int, tree: Tree, now: datetime) -> Select[int]:
     return select(Subscriber.id).where(condition(project_id, tree, now))
 
 
-def leaf_condition(project_id: int, leaf: Leaf, zone: str, now: datetime) -> Condition:
-    """Whether one rule holds, its own `not` included."""
-    found = _KINDS[leaf.kind](project_id, leaf, zone, now)
+def leaf_condition(project_id: int, leaf: Leaf, zone: str, now: datetime, *, one: bool = False) -> Condition:
+    """Whether one rule holds, its own `not` included; `one` as for a condition."""
+    if leaf.kind is Kind.ACTIVITY:
+        found = activity.did(project_id, leaf, now, one=one)
+    else:
+        found = _KINDS[leaf.kind](project_id, leaf, zone, now)
     return not_(found) if leaf.negated else found
 
 
-def _rule(project_id: int, rule: Leaf | Group, zone: str, now: datetime) -> Condition:
+def _rule(project_id: int, rule: Leaf | Group, zone: str, now: datetime, one: bool) -> Condition:
     if isinstance(rule, Leaf):
-        return leaf_condition(project_id, rule, zone, now)
-    inside = _joined(rule.match, [leaf_condition(project_id, leaf, zone, now) for leaf in rule.rules])
+        return leaf_condition(project_id, rule, zone, now, one=one)
+    inside = _joined(rule.match, [leaf_condition(project_id, leaf, zone, now, one=one) for leaf in rule.rules])
     return not_(inside) if rule.negated else inside
 
 
@@ -141,10 +145,6 @@ def _tag(project_id: int, leaf: Leaf, _zone: str, _now: datetime) -> Condition:
     return has(ids) if leaf.op == "any" else not_(has(ids))
 
 
-def _activity(project_id: int, leaf: Leaf, _zone: str, now: datetime) -> Condition:
-    return activity.did(project_id, leaf, now)
-
-
 def _engagement(project_id: int, leaf: Leaf, _zone: str, now: datetime) -> Condition:
     found = in_bands(project_id, _tuple(leaf), now)
     return found if leaf.op == "any" else not_(found)
@@ -173,7 +173,6 @@ _KINDS: dict[Kind, Callable[[int, Leaf, str, datetime], Condition]] = {
     Kind.MOMENT: _added,
     Kind.LIST: _list,
     Kind.TAG: _tag,
-    Kind.ACTIVITY: _activity,
     Kind.ENGAGEMENT: _engagement,
     Kind.SUPPRESSED: _suppressed,
 }

@@ -48,9 +48,12 @@ def explain(
     """The explanation for one person; None where the project has no such person. One statement."""
     now = now or database_now(dbsession)
     leaves = list(tree.leaves())
-    asked = [leaf_condition(project_id, leaf, tree.zone, now).label(f"leaf_{n}") for n, (_p, leaf) in enumerate(leaves)]
+    asked = [
+        leaf_condition(project_id, leaf, tree.zone, now, one=True).label(f"leaf_{n}")
+        for n, (_path, leaf) in enumerate(leaves)
+    ]
     row = dbsession.execute(
-        select(condition(project_id, tree, now).label("is_in"), *asked).where(
+        select(condition(project_id, tree, now, one=True).label("is_in"), *asked).where(
             Subscriber.project_id == project_id, Subscriber.id == subscriber_id
         )
     ).one_or_none()

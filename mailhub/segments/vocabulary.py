@@ -142,7 +142,7 @@ FIELD_NAMES: Mapping[str, Any] = {
     "name": pgettext("person", "Name"),
     "domain": _("Mail domain"),
     "status": _("Status"),
-    "source": _("Source"),
+    "source": pgettext("person", "Source"),
     "added": _("Added"),
     "list": _("List"),
     "tag": _("Tag"),

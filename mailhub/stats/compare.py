@@ -100,7 +100,7 @@ def _comparison(request: Request, project_id: int, a: CampaignNumbers, b: Campai
 
     def curves(part: Callable[[Hours], Sequence[int]]) -> tuple[list[float | None], list[float | None]]:
         first, second = (
-            curve(part(hours[one.campaign_id]), one.counts.sent, so_far)
+            curve(part(hours[one.campaign_id]), one.sent_tracked, so_far)
             for one, so_far in zip(both, begun, strict=True)
         )
         return first, second

@@ -69,7 +69,7 @@ def in_order(rows: Iterable[CampaignNumbers], sort: str) -> tuple[list[CampaignN
 
 def best(rows: Iterable[CampaignNumbers]) -> list[CampaignNumbers]:
     """Up to BEST campaigns that people opened most, of those large enough for a rate to mean something."""
-    large = [one for one in rows if one.counts.sent >= LEAST_LETTERS and one.human_opened]
+    large = [one for one in rows if one.sent_by_name >= LEAST_LETTERS and one.human_opened]
     return sorted(large, key=lambda one: (-(one.open_rate or 0), one.campaign_id))[:BEST]
 
 

@@ -47,7 +47,7 @@ class StopList:
     """Everything that stops people of a project, to be joined to a SELECT that has `Subscriber`.
 
     Joins only: each list is read once, whatever its size, and one without entries is not joined at all: that is asked
-    when the StopList is made. Measured with 1 M people and 100,000 entries in docs/benchmarks.md.
+    when the StopList is made. Measured in docs/benchmarks.md (Stop lists).
     """
 
     def __init__(self, dbsession: Session, project_id: int) -> None:

@@ -105,12 +105,10 @@ def site(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -
         yield Site(live, origin, worlds, cookies, pages)
 
 
-def faults_of(
-    page: Page, watch: Watch, url: str, *, widths: tuple[int, ...], again: bool = True, rules: bool = True
-) -> list[str]:
+def faults_of(page: Page, watch: Watch, url: str, *, widths: tuple[int, ...], again: bool = True) -> list[str]:
     """Load the page and look at it at both widths; the layout shift counts from the first byte.
 
-    All of axe's rules (`rules`) are for the first width: another language begins with the other. `again`: those of
+    All of axe's rules are for the first width: a second language's world begins with the other one. `again`: those of
     colours are for the dark too; words change no colour.
     """
     answer = page.goto(url)
@@ -122,7 +120,7 @@ def faults_of(
     for wide in widths:
         page.set_viewport_size({"width": wide, "height": 900})
         faults += [f"{wide} {one}" for one in overflow(page)]
-        if wide == widths[0] and rules:
+        if wide == widths[0]:
             faults += [f"{wide} light {one}" for one in axe_violations(page, ALL_RULES)]
     _dark(page)
     if again:
@@ -145,20 +143,17 @@ def _dark(page: Page) -> None:
 def faults_of_all(site: Site, language: str, widths: tuple[int, ...]) -> list[str]:
     """What is wrong with the pages of one world, in a browser of its own."""
     faults: list[str] = []
-    turn = 0 if language == "en" else 1
     with (
         chromium() as browser,
         window(browser, site.origin, width=widths[0], language=language, cookies=site.cookies[language], allow=ALLOWED)
         as (page, watch),
     ):  # fmt: skip
-        for place, door in enumerate(site.pages):
+        for door in site.pages:
             variants = list(site.worlds[language].variants(door))
             for number, (_what, url) in enumerate(variants if language == "en" else variants[:1]):
                 # Further objects of a kind have the first one's colours and places.
-                # All rules take turns: every second page is asked for them in English and wide, the others in Russian
-                # and narrow; errors, places and languages are looked at on all pages in both.
-                again = place % 2 == turn and number == 0
-                faults += faults_of(page, watch, site.origin + url, widths=widths, again=again, rules=place % 2 == turn)
+                again = language == "en" and number == 0
+                faults += faults_of(page, watch, site.origin + url, widths=widths, again=again)
                 if door.route == "signup.preview":
                     continue  # it speaks as its form does
                 if door.pattern.startswith("/projects/") and page.locator("html").get_attribute("lang") != language:

@@ -222,24 +222,24 @@ def test_the_frozen_audience_is_whole(build, dbsession):
     assert (version.list_id, version.list_name) == (None, "Readers, Towns")
 
 
-def test_a_copy_has_the_same_choice_without_what_was_archived(build, dbsession):
+def test_a_copy_has_the_same_choice_and_writes_to_nobody_whom_the_first_left_out(build, dbsession):
     cast = make_cast(build)
-    kept, gone = (add_segment(dbsession, cast.project, name, KAZAN) for name in ("Kept", "Gone"))
+    kept, old, gone = (add_segment(dbsession, cast.project, name, KAZAN) for name in ("Kept", "Old", "Gone"))
     out = build.list(cast.project)
     service.update(
-        dbsession, cast.project, cast.campaign, segment_ids=[kept.id], exclude_list_ids=[out.id],
+        dbsession, cast.project, cast.campaign, segment_ids=[kept.id, old.id], exclude_list_ids=[out.id],
         exclude_segment_ids=[gone.id],
     )  # fmt: skip
-    gone.archived_at = datetime.now(UTC)
+    old.archived_at = gone.archived_at = out.archived_at = datetime.now(UTC)
     dbsession.commit()
     twin = service.copy(dbsession, cast.campaign, name="Twin")
-    assert chosen_of(dbsession, cast.project.id, twin.id) == Chosen((cast.list.id,), (kept.id,), (out.id,), ())
+    assert chosen_of(dbsession, cast.project.id, twin.id) == Chosen((cast.list.id,), (kept.id,), (out.id,), (gone.id,))
     # What was chosen before it was archived stays in the draft itself.
     service.update(dbsession, cast.project, cast.campaign, exclude_segment_ids=[gone.id], list_ids=[])
     assert chosen_of(dbsession, cast.project.id, cast.campaign.id).not_segments == (gone.id,)
 
 
-def test_the_first_step_counts_what_is_ticked_and_keeps_it(build, dbsession, client, count_statements):
+def test_the_first_step_counts_what_is_ticked_and_keeps_it(build, dbsession, client, count_statements, monkeypatch):
     cast = make_cast(build)
     segment = add_segment(dbsession, cast.project, "Towns", KAZAN)
     build.subscriber(cast.project, lists=[build.list(cast.project)], fields={"city": "Kazan"})
@@ -253,6 +253,11 @@ def test_the_first_step_counts_what_is_ticked_and_keeps_it(build, dbsession, cli
         page = client.get(path)
     assert len(seen) <= 16, len(seen)
     assert "Leave people out" in page
+    monkeypatch.setattr(audience, "MOST_COUNTED_AT_ONCE", 1)
+    large = client.get(path).html.find(id="recipient-count")
+    assert large["hx-trigger"].startswith("load, ")
+    assert "at most 3" in large.text
+    assert "at most" not in client.get(path + "?count=1").html.find(id="recipient-count").text
     asked = f"?list_ids={cast.list.id}&segment_ids={segment.id}&exclude_list_ids={out.id}&exclude_list_ids=x"
     counted = client.fragment(path + asked, "recipient-count")
     assert '<p class="tile-v">2</p>' in counted

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import UTC, datetime
 
 import pytest
 
@@ -104,6 +105,24 @@ def test_rejected_rows_come_in_the_words_of_the_upload(cast, page, waiting, publ
     row_id = waiting.id + 1
     chosen = page.get(f"{cast.base}/imports/{row_id}/columns").html.select("#mapping option[selected]")
     assert [option["value"] for option in chosen] == ["email", "name", "new:boolean"]
+
+
+def test_number_of_queries_of_each_page(cast, page, waiting, publisher, statements):
+    """The person, the project and the import are three of them, the choice of projects one."""
+    decide(page, cast, waiting)
+    publisher.run_all()
+    base = f"{cast.base}/imports"
+    most = {"": 5, "/new": 5}
+    most |= {f"/{waiting.id}/{name}": n for name, n in (("reading", 6), ("columns", 6), ("rules", 8), ("check", 10))}
+    for path, limit in most.items():
+        with statements() as seen:
+            page.get(base + path)
+        assert len(seen) <= limit, (path, seen)
+    url = step(page, cast, waiting, "check", action="start").location
+    publisher.run_all()
+    with statements() as seen:
+        page.get(url)
+    assert len(seen) <= 11, seen
 
 
 def test_progress_is_polled_until_it_is_over(cast, page, waiting, publisher):
@@ -273,3 +292,35 @@ def test_rejected_rows_come_in_pages(cast, page, waiting, dbsession):
         url = link["href"] if link else None
     assert lines == list(range(2, 122))
     assert len(page.get(f"{cast.base}/imports/{waiting.id}/rejected.csv").text.splitlines()) == 121
+
+
+def test_fields_for_which_there_is_no_room_are_refused_before_the_check(cast, page, waiting, monkeypatch):
+    monkeypatch.setattr("mailhub.lists.fields.MAX_FIELDS", 0)
+    answer = step(page, cast, waiting, "columns", expect=422, **COLUMNS)
+    assert "too many fields" in answer.text
+    step(page, cast, waiting, "columns", **COLUMNS | {"column_2": ""})
+
+
+def test_numbers_stay_when_the_rows_that_were_left_out_are_forgotten(cast, page, waiting, dbsession, publisher):
+    decide(page, cast, waiting)
+    url = step(page, cast, waiting, "check", action="start").location
+    publisher.run_all()
+    reasons = page.get(url).html.find(id="reasons")
+    assert reasons.find("a", href=f"{cast.base}/imports/{waiting.id}/rejected.csv") is not None
+    numbers = [one.text for one in reasons.select("li b")]
+    dbsession.query(ImportRejectedRow).delete()
+    waiting.finished_at = datetime(2020, 1, 1, tzinfo=UTC)
+    dbsession.commit()
+    reasons = page.get(url).html.find(id="reasons")
+    assert [one.text for one in reasons.select("li b")] == numbers == ["2", "1"]
+    assert reasons.find("a") is None
+
+
+def test_a_file_that_an_erasure_took_is_explained_and_another_takes_its_place(cast, page, waiting, dbsession, settings):
+    (folder(settings) / waiting.stored_name).unlink()
+    waiting.error = "erased"
+    dbsession.commit()
+    assert "somebody in it has been erased" in page.get(f"{cast.base}/imports").text
+    there = page.get(f"{cast.base}/imports/{waiting.id}/columns", status=303).location
+    assert there.endswith(f"new?instead={waiting.id}")
+    assert "Somebody in this file has been erased" in page.get(there).text

@@ -21,6 +21,7 @@ from mailhub.events.service import Event, append_in
 from mailhub.imports import service as imports
 from mailhub.imports.rules import Rules
 from mailhub.imports.tasks import run_import
+from mailhub.jobs import files as reports
 from mailhub.lists import consents
 from mailhub.lists import service as lists
 from mailhub.models import (
@@ -37,6 +38,7 @@ from mailhub.models import (
     MessageEvent,
     MessageKind,
     ProjectJob,
+    ReportJob,
     Segment,
     Subscriber,
     SubscriberImport,
@@ -323,9 +325,18 @@ def test_whoever_still_knew_the_person_is_waited_for(house):
     erasure = house.session.get(Erasure, (house.project.id, erasure.id))
     assert (erasure.state, path.exists()) == ("following", True), "a file is being made"
     job.state, job.finished_at = "done", datetime.now(UTC)
+    # The operator's list of recipients, too.
+    report = ReportJob(kind="recipients", state="running", file=reports.new_name(), created_at=erasure.erased_at)
+    house.session.add(report)
+    listed = reports.path_of(house.settings, report.file)
+    listed.write_text(f"2026-11-27,shop,{EMAIL}\n", encoding="utf-8")
     house.session.commit()
     house.follow()
-    assert not path.exists()
+    assert house.session.get(Erasure, (house.project.id, erasure.id)).state == "following"
+    report.state, report.finished_at = "done", datetime.now(UTC)
+    house.session.commit()
+    house.follow()
+    assert (path.exists(), listed.exists(), report.file) == (False, False, "")
     assert house.session.get(Erasure, (house.project.id, erasure.id)).state == "done"
     house.session.rollback()
     assert found_in(dumped(house.live.engine), EMAIL) == []

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from mailhub.events.service import Event, append_in
 from mailhub.models import Campaign, CampaignCount, Link, Project
-from mailhub.reporting import queries
+from mailhub.reporting import overview, queries
 from mailhub.reporting.named import SQL
 from mailhub.reporting.queries import Counts
 
@@ -104,6 +104,13 @@ def test_campaign_summaries(
     one = found[campaign.id]
     assert (one.audience, one.sent, one.unique_opened, one.bounced, one.open_rate) == (5, 3, 2, 1, 2 / 3)
     assert queries.campaign_summaries(dbsession, project.id + 1, [campaign.id]) == {}
+    # Of letters that nobody counts by name, nobody can have opened one.
+    dbsession.execute(text("UPDATE campaign_count SET sent_untracked = 1"))
+    assert queries.campaign_summaries(dbsession, project.id, [campaign.id])[campaign.id].open_rate == 1
+    assert queries.recent_campaigns(dbsession, project.id)[0].open_rate == 1
+    began = campaign.started_at
+    (shown,) = overview.campaigns(dbsession, project.id, began, began + timedelta(1), most=9)
+    assert (shown.open_rate, shown.sent_tracked, shown.sent_by_name) == (1, 2, 2)
 
 
 def test_recent_campaigns_begin_with_those_on_their_way(

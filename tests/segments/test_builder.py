@@ -61,16 +61,18 @@ def test_numbers_are_read_as_people_type_them(text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deed", "left"),
-    [("remove-r0", ["group"]), ("remove-r1-r0", ["name", "group"]), ("remove-r9", ["name", "group"]), ("add", [
-        "name", "group", "email"]), ("remove-", ["name", "group"]), ("add-r0", ["name", "group"]),
-     ("x", ["name", "group"]),
+    ("deed", "left", "focus"),
+    [("remove-r0", ["group"], "f-r0-match"), ("remove-r1-r0", ["name", "group"], "f-r1-r0-field"),
+     ("remove-r1-r1", ["name", "group"], "f-r1-r0-field"), ("remove-r1", ["name"], "f-r0-field"),
+     ("remove-r9", ["name", "group"], ""), ("add", ["name", "group", "email"], "f-r2-field"),
+     ("add-r1", ["name", "group"], "f-r1-r2-field"), ("group", ["name", "group", "group"], "f-r2-r0-field"),
+     ("remove-", ["name", "group"], ""), ("add-r0", ["name", "group"], ""), ("x", ["name", "group"], ""),
      ],
 )  # fmt: skip
-def test_buttons_change_the_draft(deed: str, left: list[str]) -> None:
+def test_buttons_change_the_draft_and_say_where_the_keyboard_goes_on(deed: str, left: list[str], focus: str) -> None:
     group = builder.DraftGroup(rules=[builder.DraftLeaf(), builder.DraftLeaf()])
     draft = builder.Draft(rules=[builder.DraftLeaf("name"), group])
-    builder.act(draft, deed)
+    assert builder.act(draft, deed) == focus
     assert [one.field if isinstance(one, builder.DraftLeaf) else "group" for one in draft.rules] == left
 
 

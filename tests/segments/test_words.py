@@ -64,7 +64,7 @@ def test_groups_and_joints_are_said(russian: Localizer) -> None:
     group = {"match": "any", "rules": [name, city], "not": True}
     tree = parse({"match": "any", "rules": [name, group]}, CATALOG)
     assert in_words(tree, CATALOG) == (
-        "People for whom any of this holds: the name is filled in; it is not true that"
+        "People for whom any of this holds: the name is filled in; not so:"
         " (the name is filled in or “City” is empty)."
     )
     assert "неверно, что (имя — заполнено или «City» — не заполнено)" in in_words(tree, CATALOG, russian)

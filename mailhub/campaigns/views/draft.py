@@ -41,7 +41,8 @@ def recipients(context: CampaignContext, request: Request) -> dict[str, Any] | R
 def recipient_count(context: CampaignContext, request: Request) -> dict[str, Any]:
     """How many people the ticked lists and segments hold, and who of them gets nothing, before anything is saved."""
     ticked = _ticked({name: request.GET.getall(name) for name in _PARTS})
-    chosen = choice.known(request.dbsession, context.project.id, ticked)
+    # A box of something archived is there only where it was ticked before, and it counts as the page counts it.
+    chosen = choice.known(request.dbsession, context.project.id, ticked, archived=True)
     return _counted(context, request, chosen)
 
 
@@ -91,7 +92,8 @@ def _recipients_page(
         tuple(one for one in chosen.not_lists if one in known_lists),
         tuple(one for one in chosen.not_segments if one in known_segments),
     )
-    shown = _counted(context, request, known)
+    later = "count" not in request.GET and audience.is_large(dbsession, project_id, known)
+    shown = _counted(context, request, known, later=later)
     return {
         **shown,
         "campaign": context.campaign,
@@ -109,10 +111,14 @@ def _recipients_page(
     }
 
 
-def _counted(context: CampaignContext, request: Request, chosen: Chosen) -> dict[str, Any]:
-    """What the card with the number shows."""
+def _counted(
+    context: CampaignContext, request: Request, chosen: Chosen, *, later: bool = False
+) -> dict[str, Any]:
+    """What the card with the number shows; `later`: it asks for the number itself once the page is there."""
+    count = audience.estimate if later else audience.count_audience
     return {
-        "people": audience.count_audience(request.dbsession, context.project.id, chosen),
+        "people": count(request.dbsession, context.project.id, chosen),
+        "later": later,
         "anybody": chosen.anybody,
         "any_segment": bool(chosen.segments),
         "at": addresses_of(request, context.campaign),

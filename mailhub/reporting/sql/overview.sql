@@ -52,7 +52,9 @@ SELECT
     coalesce(s.blocked, 0) AS blocked,
     coalesce(s.unknown, 0) AS unknown,
     coalesce(s.machine_opened, 0) AS machine_opened,
-    coalesce(s.machine_redirected, 0) AS machine_redirected
+    coalesce(s.machine_redirected, 0) AS machine_redirected,
+    coalesce(c.sent_aggregate, 0) AS sent_aggregate,
+    coalesce(c.sent_untracked, 0) AS sent_untracked
 FROM campaign AS k
 LEFT JOIN campaign_count AS c ON c.project_id = k.project_id AND c.campaign_id = k.id
 LEFT JOIN campaign_stats AS s ON s.project_id = k.project_id AND s.campaign_id = k.id
@@ -88,7 +90,9 @@ SELECT
     coalesce(s.blocked, 0) AS blocked,
     coalesce(s.unknown, 0) AS unknown,
     coalesce(s.machine_opened, 0) AS machine_opened,
-    coalesce(s.machine_redirected, 0) AS machine_redirected
+    coalesce(s.machine_redirected, 0) AS machine_redirected,
+    coalesce(c.sent_aggregate, 0) AS sent_aggregate,
+    coalesce(c.sent_untracked, 0) AS sent_untracked
 FROM campaign AS k
 LEFT JOIN campaign_count AS c ON c.project_id = k.project_id AND c.campaign_id = k.id
 LEFT JOIN campaign_stats AS s ON s.project_id = k.project_id AND s.campaign_id = k.id

@@ -136,7 +136,8 @@ SELECT
     coalesce(s.unique_machine_opened, 0) AS unique_machine_opened,
     coalesce(s.unique_machine_redirected, 0) AS unique_machine_redirected,
     coalesce(s.hardbounced, 0) + coalesce(s.softbounced, 0) AS bounced,
-    coalesce(s.unsubscribed, 0) AS unsubscribed
+    coalesce(s.unsubscribed, 0) AS unsubscribed,
+    coalesce(c.sent_aggregate, 0) + coalesce(c.sent_untracked, 0) AS sent_nameless
 FROM campaign_count AS c
 LEFT JOIN campaign_stats AS s ON s.project_id = c.project_id AND s.campaign_id = c.campaign_id
 WHERE c.project_id = :project_id AND c.campaign_id = ANY (CAST(:campaign_ids AS bigint[]))
@@ -164,7 +165,8 @@ SELECT
     coalesce(s.unique_redirected, 0) AS unique_redirected,
     coalesce(s.unique_machine_opened, 0) AS unique_machine_opened,
     coalesce(s.unique_machine_redirected, 0) AS unique_machine_redirected,
-    coalesce(s.unsubscribed, 0) AS unsubscribed
+    coalesce(s.unsubscribed, 0) AS unsubscribed,
+    coalesce(c.sent_aggregate, 0) + coalesce(c.sent_untracked, 0) AS sent_nameless
 FROM (
     SELECT project_id, id, name, subject, state, started_at, finished_at
     FROM campaign
