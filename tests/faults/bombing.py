@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from statistics import median
+from statistics import NormalDist, median
 from typing import Any
 
 from mailhub.models import Project, SignUpForm
@@ -25,7 +25,7 @@ PROJECTS = 4
 FULL = 1_000
 #: Times of answers, of known and unknown addresses in turn (walls.md, T17).
 PAIRS = 200
-MAX_GAP_MS = 5.0
+MAX_GAP_MS, MIN_P = 5.0, 0.01
 #: As many as the site has (production.ini).
 THREADS = 8
 SPELLINGS = ("victim@gmail.com", "vic.tim@gmail.com", "v.i.c.t.i.m@googlemail.com", "Victim+{n}@gmail.com")
@@ -51,6 +51,7 @@ def list_bombing(stand: Stand) -> Figures:
     flood = attack.send((f"f{n}@gmail.com", flooded, n) for n in range(40 if is_full else 9))
     attack.settle()
     gaps = attack.gaps() if is_full else {}
+    attack.settle()
     told = attack.letters("owner@")
     figures = {
         "forms_sent": sum(one.values()) + sum(many.values()) + sum(flood.values()),
@@ -66,7 +67,8 @@ def list_bombing(stand: Stand) -> Figures:
         "statuses": dict(sorted((one + many + flood).items())),
         "failed_requests": sum(n for counts in (one, many, flood) for status, n in counts.items() if status >= 500),
         "waiting": attack.waiting(),
-        **gaps,
+        **{f"timing_gap_ms_{name}": gap for name, (gap, _p) in gaps.items()},
+        **{f"timing_p_{name}": p for name, (_gap, p) in gaps.items()},
     }
     figures["passed"] = (
         figures["letters_to_the_victim"] <= 3
@@ -76,7 +78,7 @@ def list_bombing(stand: Stand) -> Figures:
         and told == figures["forms_paused"]
         and not figures["failed_requests"]
         and not figures["waiting"]
-        and all(gap < MAX_GAP_MS for gap in gaps.values())
+        and all(abs(gap) < MAX_GAP_MS or p > MIN_P for gap, p in gaps.values())
     )
     return figures
 
@@ -127,9 +129,9 @@ class Attack:
         )  # fmt: skip
         return int(answer.status_int)
 
-    def gaps(self) -> dict[str, float]:
-        """How far the medians of known and unknown addresses are apart, in ms: of a form, and of the page that sends
-        a person the link to their own.
+    def gaps(self) -> dict[str, tuple[float, float]]:
+        """Of a form, and of the page that sends a person the link to theirs: how much longer the median answer takes
+        for known addresses than for unknown ones, in ms, and how likely such times are if they are alike.
         """
         form = self.open_forms[-1]
         project = self._live.session.get_one(Project, form.project_id)
@@ -153,7 +155,7 @@ class Attack:
                     times[who].append(time.perf_counter() - began)
                     assert answer.status_int == 200
             gap = median(times["known"]) - median(times["other"])
-            found[f"timing_gap_ms_{name}"] = round(abs(gap) * 1000, 2)
+            found[name] = (round(gap * 1000, 2), round(likely_alike(times["known"], times["other"]), 3))
         return found
 
     def _fresh(self) -> dict[str, str]:
@@ -186,3 +188,12 @@ class Attack:
         """Letters that the relay has taken, by a part of the address."""
         found = [one.recipient.lower() for one in self._stand.relay.delivered()]
         return sum(any(end in one for end in ends) and one.startswith(start) for one in found)
+
+
+def likely_alike(some: list[float], others: list[float]) -> float:
+    """The two-sided p of Mann and Whitney's U, by its normal approximation (equal times are too rare to matter)."""
+    ranks = {time_: rank for rank, time_ in enumerate(sorted(some + others), start=1)}
+    n, m = len(some), len(others)
+    u = sum(ranks[one] for one in some) - n * (n + 1) / 2
+    z = (u - n * m / 2) / math.sqrt(n * m * (n + m + 1) / 12)
+    return 2 * NormalDist().cdf(-abs(z))
