@@ -147,9 +147,11 @@ class Stand(contextlib.ExitStack):
         return worker
 
     def _command(self, queue: str, processes: int) -> list[str]:
+        # As `mailhub up` starts them: the embedded broker has no fanout, which Celery's heartbeats want.
+        quiet = ["--without-heartbeat"] if self._broker == "embedded" else []
         return [
             sys.executable, "-m", "celery", "-A", "mailhub.worker", "worker", "--ini", str(self.ini), "-Q", queue,
-            "-c", str(processes), "--without-gossip", "--without-mingle", "-n",
+            "-c", str(processes), "--without-gossip", "--without-mingle", *quiet, "-n",
         ]  # fmt: skip
 
     def is_ready(self, worker: Worker) -> bool:
