@@ -64,8 +64,8 @@ _LOOK = text(
 _FINISH = text(
     """
     UPDATE report_job SET
-        state = :state, error = :error, lease_owner = NULL, lease_until = NULL, finished_at = clock_timestamp(),
-        expires_at = clock_timestamp() + make_interval(days => :days),
+        state = :state, error = :error, lease_owner = NULL, lease_until = NULL, finished_at = statement_timestamp(),
+        expires_at = statement_timestamp() + make_interval(days => :days),
         file = CASE WHEN :state = 'done' THEN file ELSE '' END,
         file_bytes = CASE WHEN :state = 'done' THEN file_bytes ELSE 0 END
     WHERE id = :id AND state = 'running' AND lease_owner = :owner
