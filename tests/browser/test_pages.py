@@ -116,6 +116,11 @@ def faults_of(page: Page, watch: Watch, url: str, *, widths: tuple[int, ...], ag
     faults = [] if answer and answer.status == 200 else [f"status {answer and answer.status}"]
     shift = page.evaluate("window.mhSeen")["shift"]
     if shift >= 0.02:
+        # A busy machine paints a page of which only a part has come yet: what the page itself does, it does twice.
+        page.goto(url)
+        settle(page)
+        shift = min(shift, page.evaluate("window.mhSeen")["shift"])
+    if shift >= 0.02:
         faults.append(f"layout shift {shift:.3f}")
     for wide in widths:
         page.set_viewport_size({"width": wide, "height": 900})
