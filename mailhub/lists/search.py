@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, true, tuple_
+from sqlalchemy import ColumnElement, Select, func, select, text, true, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from mailhub.lists.filters import LIST_STATUSES, PERSON_STATUSES, PeopleFilter, Scope, joined_between
@@ -29,6 +29,10 @@ SORTS = ("-added", "added", "email", "-email")
 WINDOWS = (1_000, 10_000, 100_000)
 #: So many people may be sorted for a page.
 FEW = 20_000
+
+# A statement that a connection knows by heart is planned without its values after a while, and then a word is always
+# taken for a rare one: 160 ms instead of 95.
+_BY_VALUES = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
 
 
 @dataclass(frozen=True)
@@ -224,6 +228,7 @@ class Search:
             func.concat(key, "") if key.key == "email_key" else key + (timedelta(0) if key.key == "created_at" else 0)
             for key in order.keys
         )
+        self.dbsession.execute(_BY_VALUES)
         # Only ids are sorted (with whole rows it takes half as long again), and as many as are counted at most.
         ids = list(self.dbsession.scalars(order.sorted(found, unordered).limit(max(most, COUNT_LIMIT + 1))))
         self._met = before + len(ids)
