@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _RUNNING, _ALONE = "running", "alone"
 _UNITS = {
     "tests/flows/test_times.py": _ALONE,
-    "tests/faults/test_drills.py::test_old_events_go_while_everybody_works": _ALONE,
     # These share the session's fixture `running`.
     "tests/flows/test_running.py": _RUNNING,
     "tests/browser/test_main_job.py": _RUNNING,
@@ -27,12 +26,12 @@ _UNITS = {
 _APART = ("tests/browser/test_pages.py::test_every_page",)
 #: What takes long, the longest first; whatever is not named comes after it in its usual order, _ALONE at the end.
 _FIRST = (
-    "tests/faults/",
     "tests/browser/test_pages.py::test_every_page",
     "tests/production/",
     "tests/browser/test_styleguide.py",
     "tests/embedded/test_supervisor.py",
     "tests/flows/test_walls.py",
+    "tests/faults/",
     "tests/browser/",
     "tests/flows/",
     "tests/test_commands.py",
