@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from mailhub.imports.batches import Batch
 
 #: How long a thread may keep the interpreter for itself while another wants it, in seconds. Each of the dozen
-#: statements of a batch has an answer that waits for the reader to let go: 5 ms, which is the default, would be a tenth
-#: of an import's time.
+#: statements of a batch has an answer that waits for the reader to let go, for up to 5 ms by default.
 SWITCH_SECONDS = 0.0005
 
 

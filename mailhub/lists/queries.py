@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, func, select, text
+from sqlalchemy import ColumnElement, and_, func, join, select, text
 from sqlalchemy.orm import Session
 
 from mailhub.lists.forms import id_in
@@ -146,6 +146,23 @@ def campaigns_of_list(dbsession: Session, *, project_id: int, list_id: int, limi
     return list(dbsession.scalars(wanted))
 
 
+_IN_LISTS = join(
+    Subscription,
+    MailingList,
+    and_(Subscription.project_id == MailingList.project_id, Subscription.list_id == MailingList.id),
+)
+_BY_NAME = (func.lower(MailingList.name), MailingList.id)
+
+
+def _of_people(project_id: int, subscriber_ids: Sequence[int]) -> tuple[ColumnElement[bool], ...]:
+    """Subscriptions of these people in lists that are in use."""
+    return (
+        Subscription.project_id == project_id,
+        Subscription.subscriber_id.in_(subscriber_ids),
+        MailingList.archived_at.is_(None),
+    )
+
+
 def list_statuses_of_people(
     dbsession: Session, *, project_id: int, subscriber_ids: Sequence[int]
 ) -> dict[int, list[tuple[str, str]]]:
@@ -156,19 +173,8 @@ def list_statuses_of_people(
     found: dict[int, list[tuple[str, str]]] = {number: [] for number in subscriber_ids}
     if not subscriber_ids:
         return found
-    wanted = (
-        select(Subscription.subscriber_id, MailingList.name, Subscription.status)
-        .join(
-            MailingList,
-            and_(Subscription.project_id == MailingList.project_id, Subscription.list_id == MailingList.id),
-        )
-        .where(
-            Subscription.project_id == project_id,
-            Subscription.subscriber_id.in_(subscriber_ids),
-            MailingList.archived_at.is_(None),
-        )
-        .order_by(func.lower(MailingList.name), MailingList.id)
-    )
+    wanted = select(Subscription.subscriber_id, MailingList.name, Subscription.status)
+    wanted = wanted.select_from(_IN_LISTS).where(*_of_people(project_id, subscriber_ids)).order_by(*_BY_NAME)
     for subscriber_id, name, status in dbsession.execute(wanted):
         found[subscriber_id].append((name, status))
     return found
@@ -181,19 +187,8 @@ def lists_of_people(
     found: dict[int, list[tuple[MailingList, Subscription]]] = {number: [] for number in subscriber_ids}
     if not subscriber_ids:
         return found
-    wanted = (
-        select(MailingList, Subscription)
-        .join(
-            Subscription,
-            and_(Subscription.project_id == MailingList.project_id, Subscription.list_id == MailingList.id),
-        )
-        .where(
-            Subscription.project_id == project_id,
-            Subscription.subscriber_id.in_(subscriber_ids),
-            MailingList.archived_at.is_(None),
-        )
-        .order_by(func.lower(MailingList.name), MailingList.id)
-    )
+    wanted = select(MailingList, Subscription)
+    wanted = wanted.select_from(_IN_LISTS).where(*_of_people(project_id, subscriber_ids)).order_by(*_BY_NAME)
     for mailing_list, subscription in dbsession.execute(wanted):
         found[subscription.subscriber_id].append((mailing_list, subscription))
     return found

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from mailhub.reporting.difference import Difference
 from mailhub.reporting.named import SQL
 
 _MENDS = ("mend_list_counts", "mend_list_days", "mend_list_sources")
@@ -14,26 +14,14 @@ _SWEPT = ("sweep_list_days", "sweep_list_source_days", "sweep_list_bounce_days")
 _COLUMNS = ("joined", "unsubscribed", "removed")
 
 
-@dataclass(frozen=True, slots=True)
-class ListDifference:
-    """One number of a list that is not what a recount says. `rollup`: list_count, list_days, list_source_days."""
-
-    rollup: str
-    project_id: int
-    key: str
-    column: str
-    rolled: int
-    recounted: int
-
-
-def recount(connection: Connection, projects: Sequence[int]) -> list[ListDifference]:
+def recount(connection: Connection, projects: Sequence[int]) -> list[Difference]:
     """Counters against rows, sums of days against who is subscribed, sources against days; `subscription` is read once.
 
     Reads mailing_list, subscription, list_count, list_day, list_source_day.
     """
     binds = {"projects": list(projects)}
     found = [
-        ListDifference(
+        Difference(
             "list_days" if row.name == "days" else "list_count",
             row.project_id,
             f"list {row.list_id}",
@@ -44,9 +32,7 @@ def recount(connection: Connection, projects: Sequence[int]) -> list[ListDiffere
         for row in connection.execute(SQL["verify_lists"].text, binds)
     ]
     found += [
-        ListDifference(
-            "list_source_days", row.project_id, f"list {row.list_id} day {row.day}", column, rolled, recounted
-        )
+        Difference("list_source_days", row.project_id, f"list {row.list_id} day {row.day}", column, rolled, recounted)
         for row in connection.execute(SQL["verify_list_sources"].text, binds)
         for column, rolled, recounted in zip(_COLUMNS, row.rolled, row.recounted, strict=True)
         if rolled != recounted

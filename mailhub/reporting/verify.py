@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from mailhub.mail.lane import LANES, lanes_of_domains
 from mailhub.reporting import growth_verify, rollups
+from mailhub.reporting.difference import Difference
 from mailhub.reporting.named import SQL
 from mailhub.reporting.rollups import COUNTS, HITS, LINK_HITS, LinkReaction, Moves, Reaction, Rollup
 
@@ -28,21 +28,6 @@ ALL: Mapping[str, Rollup] = {
 _COUNT_PEOPLE = {"links": len(LINK_HITS), "campaigns": len(COUNTS)}
 _SWEPT = ("sweep_campaign_days", "sweep_provider_days", "sweep_project_days")
 _Found = dict[str, Sequence[Row[Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One number of a rollup that is not what a recount says."""
-
-    rollup: str
-    project_id: int
-    key: str
-    column: str
-    rolled: int
-    recounted: int
-
-    def __str__(self) -> str:
-        return f"{self.rollup} {self.key}: {self.column} is {self.rolled}, recounted {self.recounted}"
 
 
 class RepairBusy(Exception):
@@ -68,14 +53,7 @@ def verify(engine: Engine, *, project_id: int | None = None, repair: bool = Fals
 def differences(connection: Connection, projects: Sequence[int]) -> list[Difference]:
     """As `verify`, in the transaction of a connection, whose statements have no limit of time from now on."""
     found = _differences(_recount(connection, projects))
-    return found + _of_lists(connection, projects)
-
-
-def _of_lists(connection: Connection, projects: Sequence[int]) -> list[Difference]:
-    return [
-        Difference(one.rollup, one.project_id, one.key, one.column, one.rolled, one.recounted)
-        for one in growth_verify.recount(connection, projects)
-    ]
+    return found + growth_verify.recount(connection, projects)
 
 
 def repair_project(engine: Engine, project_id: int, *, wait_seconds: float = 600) -> list[Difference]:
@@ -97,7 +75,7 @@ def repair_project(engine: Engine, project_id: int, *, wait_seconds: float = 600
             connection.execute(SQL[statement].text, {"project_id": project_id})
     with engine.begin() as connection:
         _wait(connection, wait_seconds, "hold_list_days", project_id=project_id)
-        of_lists = _of_lists(connection, [project_id])
+        of_lists = growth_verify.recount(connection, [project_id])
         if of_lists:
             growth_verify.mend(connection, project_id)
     return _differences(found) + of_lists
